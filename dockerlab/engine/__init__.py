@@ -1,0 +1,1 @@
+"""Where containers run: the only place that looks for, starts or stops an engine."""

@@ -1,0 +1,118 @@
+"""What belongs to a lab: by its label, and for anonymous volumes, which carry none, by a list kept beside the course's data."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .engine.private import home
+from .errors import CommandError, ForeignError
+
+__all__ = ["LABEL", "OWNER_LABEL", "Belongings", "is_anonymous"]
+
+LABEL = "dockerlab"
+OWNER_LABEL = "dockerlab.owner"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+
+
+def is_anonymous(volume: str) -> bool:
+    """Whether a volume's name is one that the engine made up: 64 hexadecimal digits."""
+    return bool(_ANONYMOUS.fullmatch(volume))
+
+
+class Belongings:
+    """The labels and names of one lab, and the question whether something is its own.
+
+    `owner` keeps several people apart on one engine: it is a second label, and a prefix of every name.
+    """
+
+    def __init__(self, lab: str, owner: str, *, private: bool) -> None:
+        for what, value in (("lab", lab), ("owner", owner)):
+            if not _NAME.fullmatch(value) and (value or what == "lab"):
+                raise CommandError(
+                    f"A name of this form cannot be a {what}'s.",
+                    f"Seen: {value!r}.",
+                    "Use lower-case letters, digits, _ . - and start with a letter or digit.",
+                )
+        self.lab, self.owner, self.private = lab, owner, private
+        self.labels = {LABEL: lab} | ({OWNER_LABEL: owner} if owner else {})
+        self._prefix = f"{owner}-" if owner else ""
+        # The list outlives the kernel, so that a later cleanup still finds what no label marks.
+        self._list = home() / "labs" / f"{owner or '_'}.{lab}.volumes"
+        self._remembered = (
+            set(self._list.read_text().split()) if self._list.is_file() else set()
+        )
+
+    def full(self, name: str) -> str:
+        """A learner's name as the engine has it: with the owner's prefix, unless it is there or the engine made it up."""
+        return (
+            name
+            if name.startswith(self._prefix) or is_anonymous(name)
+            else self._prefix + name
+        )
+
+    def short(self, name: str) -> str:
+        """The engine's name as the learner gave it."""
+        return name.removeprefix(self._prefix)
+
+    def made(self, labels: Mapping[str, str] | None, name: str = "") -> bool:
+        """Whether this lab made it."""
+        labels = labels or {}
+        if LABEL in labels:
+            return (
+                labels[LABEL] == self.lab and labels.get(OWNER_LABEL, "") == self.owner
+            )
+        return name in self._remembered
+
+    def may_touch(self, labels: Mapping[str, str] | None, name: str = "") -> bool:
+        """Whether this lab may change it: its own, and on the course's own engine what nobody labelled."""
+        return self.made(labels, name) or (self.private and LABEL not in (labels or {}))
+
+    def refuse_foreign(
+        self, kind: str, name: str, labels: Mapping[str, str] | None
+    ) -> None:
+        """Raise `ForeignError` unless this lab may change it."""
+        if self.may_touch(labels, name):
+            return
+        other, owner = (labels or {}).get(LABEL), (labels or {}).get(OWNER_LABEL)
+        if other is None:
+            seen, next_step = (
+                "It carries no label of this lab.",
+                "Choose another name; it is left as it is.",
+            )
+        else:
+            seen = f"It belongs to the lab {other!r}" + (
+                f" of {owner}." if owner else "."
+            )
+            call = f"Lab({other!r}" + (f", owner={owner!r})" if owner else ")")
+            next_step = f"Choose another name, or end that lab with {call}.cleanup()."
+        raise ForeignError(
+            f"The {kind} {self.short(name)} is not this lab's ({self.lab}).",
+            seen,
+            next_step,
+        )
+
+    def notice(self, containers: Iterable[Mapping[str, Any]]) -> None:
+        """Remember the anonymous volumes of these containers (records of `docker ps`), if the lab made them."""
+        new = {
+            mount["Name"]
+            for container in containers
+            if self.made(container.get("Labels"))
+            for mount in container.get("Mounts", ())
+            if mount.get("Type") == "volume" and is_anonymous(mount.get("Name", ""))
+        } - self._remembered
+        if new:
+            self._remembered |= new
+            # A full or read-only disk costs the memory across kernels, not the command that was run.
+            with contextlib.suppress(OSError):
+                self._list.parent.mkdir(parents=True, exist_ok=True)
+                with self._list.open("a") as lines:
+                    lines.writelines(f"{name}\n" for name in sorted(new))
+
+    def forget(self) -> None:
+        """The list is empty again: after a cleanup."""
+        self._remembered.clear()
+        self._list.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from .cli import invoke
 from .lab import Lab
 
-__all__ = ["DockerMagics", "load"]
+__all__ = ["DockerMagics", "load_ipython_extension"]
 
 
-def load(shell: InteractiveShell) -> None:
+def load_ipython_extension(shell: InteractiveShell) -> None:
     """What `%load_ext dockerlab` does."""
     shell.register_magics(DockerMagics)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from docker.errors import DockerException
 
 from dockerlab.engine import package
 from dockerlab.engine.bridge import Bridge
+from dockerlab.engine.lock import locked
 from dockerlab.errors import EngineError
 
 __all__ = ["home", "running", "start", "stop", "url"]
@@ -71,7 +70,7 @@ def start(home: Path | None = None) -> str:
             "Run `python3 -m dockerlab up`, which installs it.",
         )
     _check_disk(place)
-    with _locked(place.key, run):
+    with locked(_lock_file(place.key, run)):
         if place.engine_pid() is None:
             _launch(place, run)
         _wait_until_ready(place)
@@ -89,7 +88,7 @@ def stop(home: Path | None = None, *, purge: bool = False) -> None:
     if not place.runtime.exists() and not (purge and place.folder.exists()):
         return
     run = _root_runner()
-    with _locked(place.key, run):
+    with locked(_lock_file(place.key, run)):
         pid = place.engine_pid()
         if pid is not None:
             run("kill", "-TERM", str(pid))
@@ -200,7 +199,7 @@ def _words(pid: int) -> list[str]:
 def _launch(place: _Place, run: Callable[..., str]) -> None:
     _end_leftovers(place, run)
     run("mkdir", "-p", str(place.runtime), str(place.folder))
-    with _locked("network", run):  # engines of several homes must not take the same addresses
+    with locked(_lock_file("network", run)):  # engines of several homes must not take the same addresses
         addresses = Bridge(place.key, run).up()
     _, others = addresses.subnets(prefixlen_diff=1)
     settings = {
@@ -331,16 +330,12 @@ def _root_runner() -> Callable[..., str]:
     return run
 
 
-@contextmanager
-def _locked(name: str, run: Callable[..., str]) -> Iterator[None]:
-    """Hold a lock that all processes of this machine share; it is freed with its holder, however that one ends."""
+def _lock_file(name: str, run: Callable[..., str]) -> Path:
     path = RUNTIME / f"{name}.lock"
-    if not path.exists():
+    if not path.exists():  # the folder is root's; to lock a file it is enough to read it
         run("mkdir", "-p", str(RUNTIME))
         run("touch", str(path))
-    with path.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return path
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:

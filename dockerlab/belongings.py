@@ -42,17 +42,11 @@ class Belongings:
         self._prefix = f"{owner}-" if owner else ""
         # The list outlives the kernel, so that a later cleanup still finds what no label marks.
         self._list = home() / "labs" / f"{owner or '_'}.{lab}.volumes"
-        self._remembered = (
-            set(self._list.read_text().split()) if self._list.is_file() else set()
-        )
+        self._remembered = set(self._list.read_text().split()) if self._list.is_file() else set()
 
     def full(self, name: str) -> str:
         """A learner's name as the engine has it: with the owner's prefix, unless it is there or the engine made it up."""
-        return (
-            name
-            if name.startswith(self._prefix) or is_anonymous(name)
-            else self._prefix + name
-        )
+        return name if name.startswith(self._prefix) or is_anonymous(name) else self._prefix + name
 
     def short(self, name: str) -> str:
         """The engine's name as the learner gave it."""
@@ -62,38 +56,25 @@ class Belongings:
         """Whether this lab made it."""
         labels = labels or {}
         if LABEL in labels:
-            return (
-                labels[LABEL] == self.lab and labels.get(OWNER_LABEL, "") == self.owner
-            )
+            return labels[LABEL] == self.lab and labels.get(OWNER_LABEL, "") == self.owner
         return name in self._remembered
 
     def may_touch(self, labels: Mapping[str, str] | None, name: str = "") -> bool:
         """Whether this lab may change it: its own, and on the course's own engine what nobody labelled."""
         return self.made(labels, name) or (self.private and LABEL not in (labels or {}))
 
-    def refuse_foreign(
-        self, kind: str, name: str, labels: Mapping[str, str] | None
-    ) -> None:
+    def refuse_foreign(self, kind: str, name: str, labels: Mapping[str, str] | None) -> None:
         """Raise `ForeignError` unless this lab may change it."""
         if self.may_touch(labels, name):
             return
         other, owner = (labels or {}).get(LABEL), (labels or {}).get(OWNER_LABEL)
         if other is None:
-            seen, next_step = (
-                "It carries no label of this lab.",
-                "Choose another name; it is left as it is.",
-            )
+            seen, next_step = ("It carries no label of this lab.", "Choose another name; it is left as it is.")
         else:
-            seen = f"It belongs to the lab {other!r}" + (
-                f" of {owner}." if owner else "."
-            )
+            seen = f"It belongs to the lab {other!r}" + (f" of {owner}." if owner else ".")
             call = f"Lab({other!r}" + (f", owner={owner!r})" if owner else ")")
             next_step = f"Choose another name, or end that lab with {call}.cleanup()."
-        raise ForeignError(
-            f"The {kind} {self.short(name)} is not this lab's ({self.lab}).",
-            seen,
-            next_step,
-        )
+        raise ForeignError(f"The {kind} {self.short(name)} is not this lab's ({self.lab}).", seen, next_step)
 
     def notice(self, containers: Iterable[Mapping[str, Any]]) -> None:
         """Remember the anonymous volumes of these containers (records of `docker ps`), if the lab made them."""

@@ -21,67 +21,18 @@ __all__ = ["invoke"]
 
 # Options of `docker run`, `create` and `exec` that take no value; every other takes the next word (docker run --help).
 _FLAGS = frozenset(
-    [
-        "-d",
-        "--detach",
-        "-i",
-        "--interactive",
-        "-t",
-        "--tty",
-        "-P",
-        "--publish-all",
-        "-q",
-        "--quiet",
-        "--rm",
-        "--init",
-        "--privileged",
-        "--read-only",
-        "--no-healthcheck",
-        "--oom-kill-disable",
-        "--sig-proxy",
-        "--disable-content-trust",
-        "--use-api-socket",
-        "--help",
-    ]
+    """
+    -d --detach -i --interactive -t --tty -P --publish-all -q --quiet --rm --init --privileged
+    --read-only --no-healthcheck --oom-kill-disable --sig-proxy --disable-content-trust --use-api-socket
+    --help
+    """.split()  # noqa: SIM905
 )
-_READS = frozenset(
-    [
-        "ps",
-        "ls",
-        "list",
-        "inspect",
-        "logs",
-        "diff",
-        "images",
-        "info",
-        "version",
-        "top",
-        "stats",
-        "port",
-        "history",
-        "events",
-        "search",
-        "df",
-    ]
-)
-_GROUPS = frozenset(
-    [
-        "container",
-        "volume",
-        "image",
-        "network",
-        "system",
-        "builder",
-        "buildx",
-        "context",
-    ]
-)
+_READS = frozenset("ps ls list inspect logs diff images info version top stats port history events search df".split())  # noqa: SIM905
+_GROUPS = frozenset("container volume image network system builder buildx context".split())  # noqa: SIM905
 _OPERATORS = frozenset({"|", "||", "|&", "&&", "&", ";", "<", "<<", ">", ">>"})
 
 
-def invoke(
-    lab: Lab, line: str, body: str | None = None, out: IO[str] | None = None
-) -> None:
+def invoke(lab: Lab, line: str, body: str | None = None, out: IO[str] | None = None) -> None:
     """Run `docker <line>` on the lab's engine, printing what it prints as it comes; `body` is its standard input.
 
     The lab's labels are added to what it makes and an owner's prefix to names; `-t` is dropped, since a cell has no
@@ -101,20 +52,11 @@ def invoke(
         print(note, file=out)
     start = time.perf_counter()
     status = _stream(["docker", *words.argv()], lab.engine.cli_env(), body, out)
-    replay = (
-        shlex.join(["docker", *words.path, *words.rest])
-        if words.changed
-        else f"docker {line}"
-    )
+    replay = shlex.join(["docker", *words.path, *words.rest]) if words.changed else f"docker {line}"
     if body is not None:
         replay += f" <<'END_OF_INPUT'\n{body.rstrip()}\nEND_OF_INPUT"
     shown = redact(["docker", *words.typed])
-    lab.record(
-        replay,
-        shown,
-        time.perf_counter() - start,
-        "done" if status == 0 else f"exit status {status}",
-    )
+    lab.record(replay, shown, time.perf_counter() - start, "done" if status == 0 else f"exit status {status}")
     if status:
         raise CommandError(
             f"This ended with exit status {status}: {shown}",
@@ -129,9 +71,7 @@ def _expand(line: str) -> list[str]:
     try:
         operators = sorted(_OPERATORS & set(lexer))
     except ValueError as error:
-        raise CommandError(
-            "This line cannot be read.", f"Seen: {error}.", "Look at its quotes."
-        ) from None
+        raise CommandError("This line cannot be read.", f"Seen: {error}.", "Look at its quotes.") from None
     if operators:
         raise CommandError(
             "%docker runs one docker command.",
@@ -140,28 +80,14 @@ def _expand(line: str) -> list[str]:
         )
     shell = shutil.which("bash") or shutil.which("sh")
     if shell is None:  # Windows without one: the course's lines need no more than this.
-        return [
-            word.replace("$(pwd)", os.getcwd()).replace("${PWD}", os.getcwd())
-            for word in shlex.split(line)
-        ]
-    done = subprocess.run(
-        [shell, "-c", f"printf '%s\\0' {line}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        return [word.replace("$(pwd)", os.getcwd()).replace("${PWD}", os.getcwd()) for word in shlex.split(line)]
+    done = subprocess.run([shell, "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CommandError(
-            "The shell cannot read this line.",
-            f"It said: {done.stderr.strip()}",
-            "Look at its quotes.",
-        )
+        raise CommandError("The shell cannot read this line.", f"It said: {done.stderr.strip()}", "Look at its quotes.")
     return done.stdout.split("\0")[:-1] if line else []
 
 
-def _stream(
-    argv: list[str], env: dict[str, str], body: str | None, out: IO[str]
-) -> int:
+def _stream(argv: list[str], env: dict[str, str], body: str | None, out: IO[str]) -> int:
     process = subprocess.Popen(
         argv,
         env=os.environ | env,
@@ -195,12 +121,7 @@ class _Line:
     """One docker line made the lab's own: `typed` as given, `argv()` as it runs, `notes` on what differs and why."""
 
     def __init__(self, lab: Lab, typed: list[str], *, has_input: bool) -> None:
-        self.lab, self.own, self.typed, self.notes = (
-            lab,
-            lab.belongings,
-            typed,
-            list[str](),
-        )
+        self.lab, self.own, self.typed, self.notes = (lab, lab.belongings, typed, list[str]())
         depth = 2 if typed and typed[0] in _GROUPS else 1
         self.path, self.rest = typed[:depth], typed[depth:]
         self.verb = self.path[-1] if self.path else ""
@@ -211,11 +132,7 @@ class _Line:
         if self.noun == "container" and self.verb in ("run", "create", "exec"):
             self._drop_terminal(has_input)
         if makes:
-            self.labels = [
-                word
-                for key, value in self.own.labels.items()
-                for word in ("--label", f"{key}={value}")
-            ]
+            self.labels = [word for key, value in self.own.labels.items() for word in ("--label", f"{key}={value}")]
         if self.noun == "container" and self.verb in ("run", "create"):
             self._own_mounts_and_name()
         elif self.noun in ("volume", "network") and self.verb == "create":
@@ -231,21 +148,10 @@ class _Line:
     def _options(self) -> Iterator[tuple[str, str, int]]:
         """The options before the first operand: flag, value (empty for a switch) and the index of its last word."""
         index = 0
-        while (
-            index < len(self.rest)
-            and self.rest[index].startswith("-")
-            and self.rest[index] != "--"
-        ):
+        while index < len(self.rest) and self.rest[index].startswith("-") and self.rest[index] != "--":
             word = self.rest[index]
-            flag, joined, value = (
-                word.partition("=")
-                if word.startswith("--")
-                else (word[:2], word[2:], word[2:])
-            )
-            if word in _FLAGS or (
-                not word.startswith("--")
-                and all(f"-{letter}" in _FLAGS for letter in word[1:])
-            ):
+            flag, joined, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+            if word in _FLAGS or (not word.startswith("--") and all(f"-{letter}" in _FLAGS for letter in word[1:])):
                 yield word, "", index
             elif joined:
                 yield flag, value, index
@@ -256,26 +162,14 @@ class _Line:
 
     def _drop_terminal(self, has_input: bool) -> None:
         # -i keeps its meaning where the cell has a body to read; detached, it only keeps the input open.
-        dropped = {"-t", "--tty"} | (
-            set() if has_input or "-d" in self.rest else {"-i", "--interactive"}
-        )
+        dropped = {"-t", "--tty"} | (set() if has_input or "-d" in self.rest else {"-i", "--interactive"})
         for flag, value, index in list(self._options()):
-            letters = (
-                [flag]
-                if flag.startswith("--")
-                else [f"-{letter}" for letter in flag[1:]]
-            )
+            letters = [flag] if flag.startswith("--") else [f"-{letter}" for letter in flag[1:]]
             if not value and (gone := dropped & set(letters)):
                 kept = [letter for letter in letters if letter not in gone]
-                self.rest[index] = (
-                    kept[0]
-                    if flag.startswith("--") and kept
-                    else "-" + "".join(x[1:] for x in kept)
-                )
+                self.rest[index] = kept[0] if flag.startswith("--") and kept else "-" + "".join(x[1:] for x in kept)
                 self.changed = True
-                self.notes.append(
-                    f"# {' '.join(sorted(gone))} left out: a cell has no terminal"
-                )
+                self.notes.append(f"# {' '.join(sorted(gone))} left out: a cell has no terminal")
         self.rest = [word for word in self.rest if word != "-"]
 
     def _own_mounts_and_name(self) -> None:
@@ -287,21 +181,12 @@ class _Line:
                 if colon and not source.startswith(("/", ".", "~")) and len(source) > 1:
                     self.lab.claim_volume(self.own.full(source))
                     self._replace(index, value, f"{self.own.full(source)}:{target}")
-            elif flag == "--mount" and not {"type=bind", "type=tmpfs"} & set(
-                value.split(",")
-            ):
+            elif flag == "--mount" and not {"type=bind", "type=tmpfs"} & set(value.split(",")):
                 options = [option.partition("=") for option in value.split(",")]
-                for _, _, source in (
-                    option for option in options if option[0] in ("source", "src")
-                ):
+                for _, _, source in (option for option in options if option[0] in ("source", "src")):
                     self.lab.claim_volume(self.own.full(source))
-                named = [
-                    (k, e, self.own.full(v)) if k in ("source", "src") else (k, e, v)
-                    for k, e, v in options
-                ]
-                self._replace(
-                    index, value, ",".join("".join(option) for option in named)
-                )
+                named = [(k, e, self.own.full(v)) if k in ("source", "src") else (k, e, v) for k, e, v in options]
+                self._replace(index, value, ",".join("".join(option) for option in named))
 
     def _replace(self, index: int, old: str, new: str) -> None:
         self.rest[index] = self.rest[index].removesuffix(old) + new
@@ -315,16 +200,10 @@ class _Line:
 
     def _own_operands(self) -> None:
         """Names of what is there get the owner's prefix; what a command would change must be the lab's."""
-        start = (
-            max((index + 1 for _, _, index in self._options()), default=0)
-            if self.verb == "exec"
-            else 0
-        )
+        start = max((index + 1 for _, _, index in self._options()), default=0) if self.verb == "exec" else 0
         for index in range(start, start + 1 if self.verb == "exec" else len(self.rest)):
             word = self.rest[index : index + 1]
-            for name in dict.fromkeys(
-                (self.own.full(word[0]), word[0]) if word else ()
-            ):
+            for name in dict.fromkeys((self.own.full(word[0]), word[0]) if word else ()):
                 labels = self._labels_of(name)
                 if labels is not None:
                     if self.verb not in _READS:
@@ -347,9 +226,7 @@ class _Line:
     def _own_prune(self) -> None:
         if not self.own.private:
             self.rest += [
-                word
-                for key, value in self.own.labels.items()
-                for word in ("--filter", f"label={key}={value}")
+                word for key, value in self.own.labels.items() for word in ("--filter", f"label={key}={value}")
             ]
             self.notes.append(f"# limited to what the lab {self.own.lab} made")
         elif self.noun == "volume":
@@ -360,10 +237,6 @@ class _Line:
                     f"Seen: {', '.join(plan.foreign)}.",
                     "End the labs that made them first (cleanup), or use lab.plan_prune(): it takes only this lab's.",
                 )
-            self.notes.append(
-                f"# on this engine it takes: {', '.join(plan.removes['name']) or 'nothing'}"
-            )
+            self.notes.append(f"# on this engine it takes: {', '.join(plan.removes['name']) or 'nothing'}")
         if not {"-f", "--force"} & set(self.rest):
-            self.notes.append(
-                "# a cell cannot answer docker's question: without -f nothing is removed"
-            )
+            self.notes.append("# a cell cannot answer docker's question: without -f nothing is removed")

@@ -44,9 +44,7 @@ __all__ = [
     "redact",
 ]
 
-_SECRET = re.compile(
-    r"PASS(WORD|WD)?|SECRET|TOKEN|CREDENTIAL|(^|_)KEY($|_)", re.IGNORECASE
-)
+_SECRET = re.compile(r"PASS(WORD|WD)?|SECRET|TOKEN|CREDENTIAL|(^|_)KEY($|_)", re.IGNORECASE)
 _PLAIN_IN_POWERSHELL = re.compile(r"[A-Za-z0-9_./:=\\+-]+")
 
 
@@ -62,11 +60,7 @@ class Output:
 
     def __repr__(self) -> str:
         lines = [self.text.rstrip("\n")] if self.text else []
-        return "\n".join(
-            lines
-            if self.exit_code == 0
-            else [*lines, f"(exit status {self.exit_code})"]
-        )
+        return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
 
 
 class Command:
@@ -89,9 +83,7 @@ class Command:
     def powershell(self) -> str:
         """The same line for PowerShell, where a quote inside quotes is doubled."""
         return " ".join(
-            word
-            if _PLAIN_IN_POWERSHELL.fullmatch(word)
-            else "'" + word.replace("'", "''") + "'"
+            word if _PLAIN_IN_POWERSHELL.fullmatch(word) else "'" + word.replace("'", "''") + "'"
             for word in self.words()
         )
 
@@ -152,21 +144,13 @@ class Run(Command):
     def __post_init__(self) -> None:
         object.__setattr__(self, "command", _argv(self.command))
         object.__setattr__(self, "mounts", tuple(self.mounts))
-        object.__setattr__(
-            self, "ports", {_port_key(port): host for port, host in self.ports.items()}
-        )
+        object.__setattr__(self, "ports", {_port_key(port): host for port, host in self.ports.items()})
         if not self.image or self.image.startswith("-"):
-            raise CommandError(
-                "This is not an image's name.",
-                f"Seen: {self.image!r}.",
-                "Name one, as alpine.",
-            )
+            raise CommandError("This is not an image's name.", f"Seen: {self.image!r}.", "Name one, as alpine.")
         for key in (*self.env, *self.labels):
             if not key or "=" in key:
                 raise CommandError(
-                    "A variable or label needs a name without '='.",
-                    f"Seen: {key!r}.",
-                    "Give name and value apart.",
+                    "A variable or label needs a name without '='.", f"Seen: {key!r}.", "Give name and value apart."
                 )
 
     def words(self) -> list[str]:
@@ -183,18 +167,11 @@ class Run(Command):
             number, _, protocol = str(port).partition("/")
             words += [
                 "-p",
-                f"127.0.0.1:{'' if host is None else host}:{number}"
-                + ("" if protocol == "tcp" else f"/{protocol}"),
+                f"127.0.0.1:{'' if host is None else host}:{number}" + ("" if protocol == "tcp" else f"/{protocol}"),
             ]
         for mount in self.mounts:
             words += mount.words()
-        return [
-            *words,
-            *_pairs("-e", self.env),
-            *_pairs("--label", self.labels),
-            self.image,
-            *_argv(self.command),
-        ]
+        return [*words, *_pairs("-e", self.env), *_pairs("--label", self.labels), self.image, *_argv(self.command)]
 
     def call(self, client: DockerClient) -> Container | Output:
         container = self.create(client)
@@ -215,19 +192,12 @@ class Run(Command):
         # does not; the low-level call leaves both to us.
         api = client.api
         host: dict[str, Any] = {
-            "port_bindings": {
-                port: ("127.0.0.1", host) for port, host in self.ports.items()
-            }
-            or None,
+            "port_bindings": {port: ("127.0.0.1", host) for port, host in self.ports.items()} or None,
             "auto_remove": self.remove,
             "network_mode": self.network,
         }
         for option in ("binds", "mounts", "tmpfs"):
-            values = [
-                value
-                for mount in self.mounts
-                for value in mount.host_config().get(option, [])
-            ]
+            values = [value for mount in self.mounts for value in mount.host_config().get(option, [])]
             if values:
                 host[option] = dict(values) if option == "tmpfs" else values
         made = api.create_container(
@@ -239,9 +209,7 @@ class Run(Command):
             working_dir=self.workdir,
             user=self.user,
             ports=[tuple(str(port).split("/")) for port in self.ports],
-            volumes=[
-                mount.target for mount in self.mounts if isinstance(mount, Anonymous)
-            ],
+            volumes=[mount.target for mount in self.mounts if isinstance(mount, Anonymous)],
             host_config=api.create_host_config(**host),
         )
         return client.containers.get(made["Id"])
@@ -252,11 +220,7 @@ class Run(Command):
         last = "destroy" if self.remove else "die"
         # The clock of a remote engine, or of a virtual machine, is not ours: its own record of the creation counts.
         since = datetime.fromisoformat(container.attrs["Created"][:19] + "+00:00")
-        events = client.events(
-            since=int(since.timestamp()),
-            filters={"container": [container.id]},
-            decode=True,
-        )
+        events = client.events(since=int(since.timestamp()), filters={"container": [container.id]}, decode=True)
         stream = container.attach(stdout=True, stderr=True, stream=True, logs=True)
         try:
             container.start()
@@ -287,35 +251,17 @@ class Exec(Command):
     user: str | None = None
 
     def __post_init__(self) -> None:
-        words = (
-            ("sh", "-c", self.command)
-            if isinstance(self.command, str)
-            else tuple(self.command)
-        )
+        words = ("sh", "-c", self.command) if isinstance(self.command, str) else tuple(self.command)
         object.__setattr__(self, "command", words)
 
     def words(self) -> list[str]:
-        options = [
-            *(["-w", self.workdir] if self.workdir else []),
-            *(["-u", self.user] if self.user else []),
-        ]
-        return [
-            "docker",
-            "exec",
-            *options,
-            *_pairs("-e", self.env),
-            self.container,
-            *self.command,
-        ]
+        options = [*(["-w", self.workdir] if self.workdir else []), *(["-u", self.user] if self.user else [])]
+        return ["docker", "exec", *options, *_pairs("-e", self.env), self.container, *self.command]
 
     def call(self, client: DockerClient) -> Output:
         api = client.api
         made = api.exec_create(
-            self.container,
-            list(self.command),
-            environment=dict(self.env),
-            workdir=self.workdir,
-            user=self.user or "",
+            self.container, list(self.command), environment=dict(self.env), workdir=self.workdir, user=self.user or ""
         )
         text = api.exec_start(made["Id"]).decode(errors="replace")
         return Output(text, api.exec_inspect(made["Id"])["ExitCode"])
@@ -371,12 +317,7 @@ class Stop(Command):
     timeout: int | None = None
 
     def words(self) -> list[str]:
-        return [
-            "docker",
-            "stop",
-            *([] if self.timeout is None else ["-t", str(self.timeout)]),
-            self.container,
-        ]
+        return ["docker", "stop", *([] if self.timeout is None else ["-t", str(self.timeout)]), self.container]
 
     def call(self, client: DockerClient) -> None:
         client.api.stop(self.container, timeout=self.timeout)
@@ -391,13 +332,7 @@ class Remove(Command):
     force: bool = False
 
     def words(self) -> list[str]:
-        return [
-            "docker",
-            "rm",
-            *["-f"] * self.force,
-            *["-v"] * self.volumes,
-            self.container,
-        ]
+        return ["docker", "rm", *["-f"] * self.force, *["-v"] * self.volumes, self.container]
 
     def call(self, client: DockerClient) -> None:
         client.api.remove_container(self.container, v=self.volumes, force=self.force)
@@ -411,13 +346,7 @@ class CreateVolume(Command):
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def words(self) -> list[str]:
-        return [
-            "docker",
-            "volume",
-            "create",
-            *_pairs("--label", self.labels),
-            self.name,
-        ]
+        return ["docker", "volume", "create", *_pairs("--label", self.labels), self.name]
 
     def call(self, client: DockerClient) -> Any:
         return client.volumes.create(self.name, labels=dict(self.labels))

@@ -29,20 +29,13 @@ class Journal:
 
     entries: list[Entry] = field(default_factory=list)
 
-    def record(
-        self, line: str, shown: str, seconds: float, outcome: str = "done"
-    ) -> None:
+    def record(self, line: str, shown: str, seconds: float, outcome: str = "done") -> None:
         """Add what was just run."""
-        self.entries.append(
-            Entry(line, shown, datetime.now().astimezone(), seconds, outcome)
-        )
+        self.entries.append(Entry(line, shown, datetime.now().astimezone(), seconds, outcome))
 
     def frame(self) -> pd.DataFrame:
         """A DataFrame: `at`, `seconds`, `command` (secrets starred out), `outcome` (`done`, or the first line of the error)."""
-        rows = [
-            (entry.at, round(entry.seconds, 3), entry.shown, entry.outcome)
-            for entry in self.entries
-        ]
+        rows = [(entry.at, round(entry.seconds, 3), entry.shown, entry.outcome) for entry in self.entries]
         return pd.DataFrame(rows, columns=["at", "seconds", "command", "outcome"])
 
     def script(self, heading: str) -> str:
@@ -59,7 +52,5 @@ class Journal:
                 first, *rest = entry.line.split("\n")
                 body.append("\n".join([f"{first} || true  # {entry.outcome}", *rest]))
             else:
-                body.append(
-                    f"# refused ({entry.outcome}): {entry.shown}".replace("\n", " ")
-                )
+                body.append(f"# refused ({entry.outcome}): {entry.shown}".replace("\n", " "))
         return "\n".join(["#!/bin/sh", f"# {heading}", "set -eu", *body, ""])

@@ -88,28 +88,16 @@ class Lab:
         start = time.perf_counter()
         try:
             result = command.call(self.engine.client)
-        except (
-            docker.errors.DockerException,
-            requests.exceptions.RequestException,
-        ) as error:
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             refusal = explain(error, command, self.engine.client)
-            self._journal.record(
-                str(command),
-                command.redacted(),
-                time.perf_counter() - start,
-                refusal.what,
-            )
+            self._journal.record(str(command), command.redacted(), time.perf_counter() - start, refusal.what)
             raise refusal from error
         failed = isinstance(result, commands.Output) and result.exit_code
         outcome = f"exit status {result.exit_code}" if failed else "done"
-        self._journal.record(
-            str(command), command.redacted(), time.perf_counter() - start, outcome
-        )
+        self._journal.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
         return result
 
-    def record(
-        self, line: str, shown: str, seconds: float, outcome: str = "done"
-    ) -> None:
+    def record(self, line: str, shown: str, seconds: float, outcome: str = "done") -> None:
         """Note a line that was run by other means, such as `%docker`; what it made is noticed as well."""
         self._journal.record(line, shown, seconds, outcome)
         self.belongings.notice(self._own_containers())
@@ -121,9 +109,7 @@ class Lab:
                 return self._prepare_run(command)
             case commands.CreateVolume():
                 labels = {**command.labels, **self.belongings.labels}
-                return replace(
-                    command, name=self.belongings.full(command.name), labels=labels
-                )
+                return replace(command, name=self.belongings.full(command.name), labels=labels)
             case commands.RemoveVolume() | commands.InspectVolume():
                 name = self.belongings.full(command.name)
                 record = self._volume(name)
@@ -141,12 +127,7 @@ class Lab:
                 self.claim_volume(mount.source)
             mounts.append(mount)
         name = self.belongings.full(run.name) if run.name else None
-        return replace(
-            run,
-            name=name,
-            mounts=tuple(mounts),
-            labels={**run.labels, **self.belongings.labels},
-        )
+        return replace(run, name=name, mounts=tuple(mounts), labels={**run.labels, **self.belongings.labels})
 
     def claim_volume(self, name: str) -> None:
         """See that a named volume is there and this lab's to use; a missing one is created with its label."""
@@ -205,18 +186,12 @@ class Lab:
             )
         )
         if isinstance(made, Container):
-            self.belongings.notice(
-                [{"Labels": made.labels, "Mounts": made.attrs["Mounts"]}]
-            )
+            self.belongings.notice([{"Labels": made.labels, "Mounts": made.attrs["Mounts"]}])
         return made
 
-    def exec(
-        self, box: Box, command: str | Sequence[str], *, user: str | None = None
-    ) -> commands.Output:
+    def exec(self, box: Box, command: str | Sequence[str], *, user: str | None = None) -> commands.Output:
         """`docker exec`: a string runs through `sh -c`, a list as it is. Returns `.text` and `.exit_code`."""
-        output: commands.Output = self.do(
-            commands.Exec(self._touch(box), command, user=user)
-        )
+        output: commands.Output = self.do(commands.Exec(self._touch(box), command, user=user))
         return output
 
     def stop(self, box: Box, timeout: int | None = None) -> None:
@@ -236,10 +211,7 @@ class Lab:
     def changes(self, box: Box) -> pd.DataFrame:
         """`docker diff` as a DataFrame: `kind` (A added, C changed, D deleted) and `path`."""
         found = self.do(commands.Diff(self._name(box))) or []
-        return pd.DataFrame(
-            [("CAD"[item["Kind"]], item["Path"]) for item in found],
-            columns=["kind", "path"],
-        )
+        return pd.DataFrame([("CAD"[item["Kind"]], item["Path"]) for item in found], columns=["kind", "path"])
 
     def container(self, box: Box) -> Container:
         """docker-py's `Container`, as it is now; `NotFoundError` with near names where there is none."""
@@ -247,10 +219,7 @@ class Lab:
         try:
             return self.engine.client.containers.get(name)
         except docker.errors.NotFound:
-            names = [
-                self.belongings.short(_first_name(item))
-                for item in self._own_containers()
-            ]
+            names = [self.belongings.short(_first_name(item)) for item in self._own_containers()]
             raise NotFoundError(
                 f"There is no container {self.belongings.short(name)}.",
                 f"Seen on: {self.engine!r}",
@@ -266,8 +235,7 @@ class Lab:
         for item in self.do(commands.ListContainers()):
             if all or self.belongings.may_touch(item["Labels"]):
                 mounts = ", ".join(
-                    f"{mount.get('Name') or mount['Source']}:{mount['Destination']}"
-                    for mount in item["Mounts"]
+                    f"{mount.get('Name') or mount['Source']}:{mount['Destination']}" for mount in item["Mounts"]
                 )
                 ports = ", ".join(
                     f"{port['IP']}:{port['PublicPort']}->{port['PrivatePort']}"
@@ -275,12 +243,8 @@ class Lab:
                     if "PublicPort" in port
                 )
                 name = self.belongings.short(_first_name(item))
-                rows.append(
-                    (name, item["Image"], item["State"], mounts, ports, item["Id"][:12])
-                )
-        return pd.DataFrame(
-            rows, columns=["name", "image", "state", "mounts", "ports", "id"]
-        )
+                rows.append((name, item["Image"], item["State"], mounts, ports, item["Id"][:12]))
+        return pd.DataFrame(rows, columns=["name", "image", "state", "mounts", "ports", "id"])
 
     def _name(self, box: Box) -> str:
         return self.belongings.full(box) if isinstance(box, str) else str(box.name)
@@ -288,9 +252,7 @@ class Lab:
     def _touch(self, box: Box) -> str:
         """The engine's name of a container that this lab may change."""
         container = self.container(box) if isinstance(box, str) else box
-        self.belongings.refuse_foreign(
-            "container", str(container.name), container.labels
-        )
+        self.belongings.refuse_foreign("container", str(container.name), container.labels)
         return str(container.name)
 
     def _own_containers(self) -> list[dict[str, Any]]:
@@ -323,18 +285,12 @@ class Lab:
         """
         users = self._users()
         rows = [
-            (
-                self.belongings.short(item["Name"]),
-                item["Driver"],
-                is_anonymous(item["Name"]),
-            )
+            (self.belongings.short(item["Name"]), item["Driver"], is_anonymous(item["Name"]))
             + (", ".join(users.get(item["Name"], ())), item["Mountpoint"])
             for item in self.do(commands.ListVolumes())
             if all or self.belongings.may_touch(item["Labels"], item["Name"])
         ]
-        return pd.DataFrame(
-            rows, columns=["name", "driver", "anonymous", "used_by", "mountpoint"]
-        )
+        return pd.DataFrame(rows, columns=["name", "driver", "anonymous", "used_by", "mountpoint"])
 
     def plan_prune(self, all: bool = False) -> Plan:
         """What `docker volume prune` (with `all`, `--all`) would remove on this engine; `.apply()` removes just that.
@@ -346,9 +302,7 @@ class Lab:
         for item in self.engine.client.api.volumes()["Volumes"] or []:
             name, anonymous = item["Name"], is_anonymous(item["Name"])
             if not self.belongings.may_touch(item["Labels"], name):
-                foreign += (
-                    [name] if name not in users and (anonymous or named_too) else []
-                )
+                foreign += [name] if name not in users and (anonymous or named_too) else []
                 continue
             row = (self.belongings.short(name), anonymous)
             if name in users:
@@ -365,11 +319,7 @@ class Lab:
         )
         note = f"Engine {self.engine.version} prunes {rule}. Volumes that are not this lab's are left alone."
         return Plan(
-            pd.DataFrame(removes, columns=columns),
-            pd.DataFrame(keeps, columns=columns),
-            foreign,
-            note,
-            self.do,
+            pd.DataFrame(removes, columns=columns), pd.DataFrame(keeps, columns=columns), foreign, note, self.do
         )
 
     def _volume(self, name: str) -> dict[str, Any]:
@@ -377,15 +327,10 @@ class Lab:
         try:
             record: dict[str, Any] = api.inspect_volume(name)
         except docker.errors.NotFound:
-            names = [
-                self.belongings.short(item["Name"])
-                for item in api.volumes()["Volumes"] or []
-            ]
+            names = [self.belongings.short(item["Name"]) for item in api.volumes()["Volumes"] or []]
             short = self.belongings.short(name)
             raise NotFoundError(
-                f"There is no volume {short}.",
-                f"Seen on: {self.engine!r}",
-                near(short, names),
+                f"There is no volume {short}.", f"Seen on: {self.engine!r}", near(short, names)
             ) from None
         return record
 
@@ -395,9 +340,7 @@ class Lab:
         for item in self.engine.client.api.containers(all=True):
             for mount in item["Mounts"]:
                 if mount["Type"] == "volume":
-                    users.setdefault(mount["Name"], []).append(
-                        self.belongings.short(_first_name(item))
-                    )
+                    users.setdefault(mount["Name"], []).append(self.belongings.short(_first_name(item)))
         return users
 
     # The sitting as a whole
@@ -405,12 +348,7 @@ class Lab:
     def images(self) -> pd.DataFrame:
         """`docker image ls` as a DataFrame: `image`, `megabytes`, `origin` (pulled, stand-in …), `id` (12 digits)."""
         rows = [
-            (
-                tag,
-                round(image.attrs["Size"] / 1e6, 1),
-                images.origin(image),
-                str(image.id).removeprefix("sha256:")[:12],
-            )
+            (tag, round(image.attrs["Size"] / 1e6, 1), images.origin(image), str(image.id).removeprefix("sha256:")[:12])
             for image in self.engine.client.images.list()
             for tag in image.tags
         ]
@@ -423,9 +361,7 @@ class Lab:
 
     def script(self) -> str:
         """The sitting as a shell script, as typed: a terminal on a clean engine makes the same things with it."""
-        return self._journal.script(
-            f"The sitting {self.name!r}, for a clean engine ({self.engine!r} it was)."
-        )
+        return self._journal.script(f"The sitting {self.name!r}, for a clean engine ({self.engine!r} it was).")
 
     def cleanup(self) -> list[str]:
         """Remove what this lab made, running or not, and only that: containers, volumes, networks, images it built.
@@ -446,9 +382,7 @@ class Lab:
                     gone.append(f"volume {self.belongings.short(item['Name'])}")
                 except (InUseError, NotFoundError) as error:
                     left.append(str(error))
-        labels = {
-            "label": [f"{key}={value}" for key, value in self.belongings.labels.items()]
-        }
+        labels = {"label": [f"{key}={value}" for key, value in self.belongings.labels.items()]}
         for network in client.networks.list(filters=labels):
             network.remove()
             gone.append(f"network {network.name}")
@@ -456,10 +390,7 @@ class Lab:
             client.images.remove(str(image.id), force=True)
             gone.append(f"image {', '.join(image.tags) or image.short_id}")
         if left:
-            self._echo(
-                "Left, since it is used by something that this lab did not make:\n"
-                + "\n".join(left)
-            )
+            self._echo("Left, since it is used by something that this lab did not make:\n" + "\n".join(left))
         else:
             self.belongings.forget()
         return gone

@@ -61,34 +61,20 @@ class _Sourced(Mount):
 
     def _choose_syntax(self) -> None:
         # The fields of -v are separated by colons, so a path with one in it can only be said by --mount.
-        short = ":" not in self.target and ":" not in re.sub(
-            r"^[A-Za-z]:(?=[\\/])", "", self.source
-        )
+        short = ":" not in self.target and ":" not in re.sub(r"^[A-Za-z]:(?=[\\/])", "", self.source)
         if self.syntax == "-v" and not short:
             raise CommandError(
                 "-v cannot say a path that has a colon in it.",
                 f"Seen: {self.source!r} and {self.target!r}.",
                 'Leave syntax out, or give syntax="--mount".',
             )
-        object.__setattr__(
-            self, "syntax", self.syntax or ("-v" if short else "--mount")
-        )
+        object.__setattr__(self, "syntax", self.syntax or ("-v" if short else "--mount"))
 
     def _words(self, kind: str, *modes: str) -> list[str]:
         if self.syntax == "-v":
-            return [
-                "-v",
-                ":".join(
-                    (self.source, self.target, *([",".join(modes)] if modes else []))
-                ),
-            ]
+            return ["-v", ":".join((self.source, self.target, *([",".join(modes)] if modes else [])))]
         long = {"ro": "readonly", "nocopy": "volume-nocopy"}
-        options = (
-            f"type={kind}",
-            f"source={self.source}",
-            f"target={self.target}",
-            *(long[mode] for mode in modes),
-        )
+        options = (f"type={kind}", f"source={self.source}", f"target={self.target}", *(long[mode] for mode in modes))
         return ["--mount", _csv(*options)]
 
 
@@ -109,18 +95,12 @@ class Volume(_Sourced):
         self._choose_syntax()
 
     def words(self) -> list[str]:
-        return self._words(
-            "volume", *["ro"] * self.read_only, *["nocopy"] * self.nocopy
-        )
+        return self._words("volume", *["ro"] * self.read_only, *["nocopy"] * self.nocopy)
 
     def host_config(self) -> dict[str, list[Any]]:
         if self.syntax == "-v":
             return {"binds": [self.words()[1]]}
-        options: dict[str, Any] = {
-            "type": "volume",
-            "read_only": self.read_only,
-            "no_copy": self.nocopy,
-        }
+        options: dict[str, Any] = {"type": "volume", "read_only": self.read_only, "no_copy": self.nocopy}
         return {"mounts": [docker.types.Mount(self.target, self.source, **options)]}
 
 
@@ -132,9 +112,7 @@ class Bind(_Sourced):
     """
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "source", os.path.abspath(os.path.expanduser(self.source))
-        )
+        object.__setattr__(self, "source", os.path.abspath(os.path.expanduser(self.source)))
         self._check_target()
         self._choose_syntax()
 
@@ -144,13 +122,7 @@ class Bind(_Sourced):
     def host_config(self) -> dict[str, list[Any]]:
         if self.syntax == "-v":
             return {"binds": [self.words()[1]]}
-        return {
-            "mounts": [
-                docker.types.Mount(
-                    self.target, self.source, type="bind", read_only=self.read_only
-                )
-            ]
-        }
+        return {"mounts": [docker.types.Mount(self.target, self.source, type="bind", read_only=self.read_only)]}
 
 
 @dataclass(frozen=True)
@@ -162,10 +134,7 @@ class Anonymous(Mount):
     def __post_init__(self) -> None:
         self._check_target()
         if ":" in self.target:
-            raise CommandError(
-                "-v cannot say a path that has a colon in it.",
-                f"Seen: {self.target!r}.",
-            )
+            raise CommandError("-v cannot say a path that has a colon in it.", f"Seen: {self.target!r}.")
 
     def words(self) -> list[str]:
         return ["-v", self.target]
@@ -185,23 +154,13 @@ class Tmpfs(Mount):
     def __post_init__(self) -> None:
         self._check_target()
         if ":" in self.target:
-            raise CommandError(
-                "--tmpfs cannot say a path that has a colon in it.",
-                f"Seen: {self.target!r}.",
-            )
+            raise CommandError("--tmpfs cannot say a path that has a colon in it.", f"Seen: {self.target!r}.")
         if self.size is not None and not re.fullmatch(r"[0-9]+[kmg]?", self.size):
-            raise CommandError(
-                "A tmpfs's size is a number with k, m or g.",
-                f"Seen: {self.size!r}.",
-                'As in "64m".',
-            )
+            raise CommandError("A tmpfs's size is a number with k, m or g.", f"Seen: {self.size!r}.", 'As in "64m".')
 
     def _options(self) -> str:
         return ",".join(
-            [
-                *([f"size={self.size}"] if self.size else []),
-                *([] if self.mode is None else [f"mode={self.mode:o}"]),
-            ]
+            [*([f"size={self.size}"] if self.size else []), *([] if self.mode is None else [f"mode={self.mode:o}"])]
         )
 
     def words(self) -> list[str]:

@@ -52,22 +52,12 @@ class Plan:
         return gone
 
     def __repr__(self) -> str:
-        return "\n".join(
-            [
-                self._headline(),
-                *(f"  {name}" for name in self.removes["name"]),
-                self.note,
-            ]
-        )
+        return "\n".join([self._headline(), *(f"  {name}" for name in self.removes["name"]), self.note])
 
     def _repr_html_(self) -> str:
         table = self.removes.to_html(index=False) if len(self.removes) else ""
         kept = self.keeps.to_html(index=False)
-        stays = (
-            f"<details><summary>{len(self.keeps)} stay</summary>{kept}</details>"
-            if len(self.keeps)
-            else ""
-        )
+        stays = f"<details><summary>{len(self.keeps)} stay</summary>{kept}</details>" if len(self.keeps) else ""
         return f"<p><b>{self._headline()}</b></p>{table}{stays}<p>{self.note}</p>"
 
     def _headline(self) -> str:

@@ -23,9 +23,7 @@ def near(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"Near names: {', '.join(close)}."
-    return (
-        f"There are: {', '.join(sorted(names)[:8])}." if names else "There is none yet."
-    )
+    return f"There are: {', '.join(sorted(names)[:8])}." if names else "There is none yet."
 
 
 def explain(error: Exception, command: Command, client: DockerClient) -> DockerLabError:
@@ -40,17 +38,13 @@ def explain(error: Exception, command: Command, client: DockerClient) -> DockerL
     said = str(error.explanation or error)
     try:
         return _known(said, line, command, client) or CommandError(
-            f"The engine refused: {line}",
-            f"It said: {said.strip()}",
-            "Mend what it names and run it again.",
+            f"The engine refused: {line}", f"It said: {said.strip()}", "Mend what it names and run it again."
         )
     except (docker.errors.DockerException, requests.exceptions.RequestException):
         return CommandError(f"The engine refused: {line}", f"It said: {said.strip()}")
 
 
-def _known(
-    said: str, line: str, command: Command, client: DockerClient
-) -> DockerLabError | None:
+def _known(said: str, line: str, command: Command, client: DockerClient) -> DockerLabError | None:
     if match := re.search(r"container name \"/?([^\"]+)\" is already in use", said):
         return InUseError(
             f"The name {match[1]} is taken by another container.",
@@ -58,17 +52,13 @@ def _known(
             f"Remove that one first (docker rm -f {match[1]}), or choose another name.",
         )
     if match := re.search(
-        r"Bind for ([\d.]+:\d+) failed: port is already allocated|bind: address already in use",
-        said,
+        r"Bind for ([\d.]+:\d+) failed: port is already allocated|bind: address already in use", said
     ):
         port = match[1] or "the port"
         users = [
             str(container["Names"][0]).lstrip("/")
             for container in client.api.containers()
-            if any(
-                f"{item.get('IP')}:{item.get('PublicPort')}" == port
-                for item in container["Ports"]
-            )
+            if any(f"{item.get('IP')}:{item.get('PublicPort')}" == port for item in container["Ports"])
         ]
         return InUseError(
             f"Nothing was started: {port} is in use.",
@@ -91,22 +81,12 @@ def _known(
             f"Remove the container first: docker rm -f {first}",
         )
     if match := re.search(r"(?i)no such (container|volume):? *\"?([^\"\s]*)", said):
-        kind, name = (
-            match[1].lower(),
-            match[2]
-            or getattr(command, "name", "")
-            or getattr(command, "container", ""),
-        )
+        kind, name = (match[1].lower(), match[2] or getattr(command, "name", "") or getattr(command, "container", ""))
         if kind == "container":
-            names = [
-                container["Names"][0].lstrip("/")
-                for container in client.api.containers(all=True)
-            ]
+            names = [container["Names"][0].lstrip("/") for container in client.api.containers(all=True)]
         else:
             names = [volume["Name"] for volume in client.api.volumes()["Volumes"] or []]
-        return NotFoundError(
-            f"There is no {kind} {name}.", f"Seen on: {line}", near(name, names)
-        )
+        return NotFoundError(f"There is no {kind} {name}.", f"Seen on: {line}", near(name, names))
     if "get " in said and "no such volume" in said:
         return NotFoundError(f"There is no such volume: {line}", f"It said: {said}")
     if match := re.search(r"bind source path does not exist: (.*)", said):
@@ -115,9 +95,7 @@ def _known(
             f"Seen on: {line}",
             "Make the folder first; -v would have made an empty one, owned by root.",
         )
-    if re.search(
-        r"executable file not found|no such file or directory: unknown", said
-    ) and isinstance(command, Run):
+    if re.search(r"executable file not found|no such file or directory: unknown", said) and isinstance(command, Run):
         return CommandError(
             f"The image {command.image} has no such program: {' '.join(command.command or ())}",
             f"It said: {said.strip().splitlines()[0]}",

@@ -58,7 +58,7 @@ class Lab:
         self.engine = engine if isinstance(engine, Engine) else find(engine)
         owner = os.environ.get("DOCKERLAB_OWNER", "") if owner is None else owner
         self.belongings = Belongings(name, owner, private=self.engine.private)
-        self._echo = echo or (lambda line: None)
+        self.say = echo or (lambda line: None)
         self._journal = Journal()
         Lab.latest = self
 
@@ -119,7 +119,7 @@ class Lab:
         return command
 
     def _prepare_run(self, run: commands.Run) -> commands.Run:
-        images.ensure(self.engine, run.image, report=self._echo)
+        images.ensure(self.engine, run.image, report=self.say)
         mounts = []
         for mount in run.mounts:
             if isinstance(mount, commands.Volume):
@@ -141,9 +141,9 @@ class Lab:
 
     def _show(self, command: commands.Command) -> None:
         line, powershell = str(command), command.powershell()
-        self._echo(line)
+        self.say(line)
         if powershell != line:
-            self._echo(f"# PowerShell: {powershell}")
+            self.say(f"# PowerShell: {powershell}")
 
     # Containers
 
@@ -390,7 +390,7 @@ class Lab:
             client.images.remove(str(image.id), force=True)
             gone.append(f"image {', '.join(image.tags) or image.short_id}")
         if left:
-            self._echo("Left, since it is used by something that this lab did not make:\n" + "\n".join(left))
+            self.say("Left, since it is used by something that this lab did not make:\n" + "\n".join(left))
         else:
             self.belongings.forget()
         return gone

@@ -1,0 +1,41 @@
+"""Where container data lives: a course, and the library that drives Docker from its cells."""
+
+# Read by Pythons that are too old for the rest, so that __main__ can say so: keep the syntax plain.
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .commands import Anonymous, Bind, Tmpfs, Volume
+    from .errors import DockerLabError
+    from .lab import Lab
+    from .postgres import Postgres
+
+__all__ = ["Anonymous", "Bind", "DockerLabError", "Lab", "Postgres", "Tmpfs", "Volume"]
+
+# Found on first use (PEP 562): the command line sets up the environment before any of their libraries is there.
+_HOMES = {
+    "Anonymous": "commands",
+    "Bind": "commands",
+    "DockerLabError": "errors",
+    "Lab": "lab",
+    "Postgres": "postgres",
+    "Tmpfs": "commands",
+    "Volume": "commands",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError("module 'dockerlab' has no attribute {!r}".format(name))
+    value: object = getattr(import_module("dockerlab." + _HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> "list[str]":
+    return sorted(set(globals()) | set(__all__))
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """Add `%docker` and `%%docker`: what `%load_ext dockerlab` calls."""
+    import_module("dockerlab.magic").load_ipython_extension(ipython)

@@ -81,12 +81,13 @@ class Engine:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A place where an engine was looked for, and what answered there."""
+    """A place where an engine was looked for, what answered, and what would make it answer where that is known."""
 
     url: str
     source: str
     outcome: str
     engine: Engine | None = None
+    next_step: str = ""
 
     def __str__(self) -> str:
         return f"{self.source}: {self.outcome}"
@@ -145,7 +146,7 @@ def _try_private(*, start: bool) -> Attempt:
         elif not private.running():
             return Attempt(url, source, "not running")
     except EngineError as error:
-        return Attempt(url, source, error.seen.rstrip(".") or error.what)
+        return Attempt(url, source, error.seen.rstrip(".") or error.what, next_step=error.next_step)
     return _probe(_Candidate(source, url))
 
 
@@ -161,8 +162,8 @@ def _candidates() -> Iterator[_Candidate | Attempt]:
             yield Attempt(host, f"DOCKER_HOST at {_without_login(host)}", _reason(error))
     else:
         yield from _current_context()
-    for source, path in _sockets():
-        yield _Candidate(source, f"unix://{path}")
+    for source, url in _sockets():
+        yield _Candidate(source, url)
 
 
 def _current_context() -> Iterator[_Candidate | Attempt]:
@@ -183,19 +184,24 @@ def _current_context() -> Iterator[_Candidate | Attempt]:
     yield _Candidate(f"context {context.name}", arguments["base_url"], arguments.get("tls", False), environment)
 
 
-def _sockets() -> Iterator[tuple[str, Path]]:
+def _sockets() -> Iterator[tuple[str, str]]:
     if sys.platform == "win32":
+        yield "Docker's pipe", "npipe:////./pipe/docker_engine"
+        yield "Docker Desktop's pipe", "npipe:////./pipe/dockerDesktopLinuxEngine"
         return
     me = Path.home()
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    yield "Docker's socket", Path("/var/run/docker.sock")
-    yield "rootless socket", runtime / "docker.sock"
-    yield "Docker Desktop's socket", me / ".docker/run/docker.sock"
-    yield "Docker Desktop's socket", me / ".docker/desktop/docker.sock"
-    yield "Colima's socket", me / ".colima/default/docker.sock"
-    yield "Colima's socket", me / ".config/colima/default/docker.sock"
-    yield "Podman's socket", runtime / "podman/podman.sock"
-    yield "Podman's socket", Path("/run/podman/podman.sock")
+    for source, path in (
+        ("Docker's socket", Path("/var/run/docker.sock")),
+        ("rootless socket", runtime / "docker.sock"),
+        ("Docker Desktop's socket", me / ".docker/run/docker.sock"),
+        ("Docker Desktop's socket", me / ".docker/desktop/docker.sock"),
+        ("Colima's socket", me / ".colima/default/docker.sock"),
+        ("Colima's socket", me / ".config/colima/default/docker.sock"),
+        ("Podman's socket", runtime / "podman/podman.sock"),
+        ("Podman's socket", Path("/run/podman/podman.sock")),
+    ):
+        yield source, f"unix://{path}"
 
 
 def _probe(candidate: _Candidate) -> Attempt:
@@ -286,6 +292,4 @@ def _tried(tried: list[Attempt]) -> str:
 def _next_step(tried: list[Attempt]) -> str:
     if any("permission" in attempt.outcome for attempt in tried):
         return "Let your user open that socket (`sudo usermod -aG docker $USER`, then log in again), and try again."
-    if sys.platform == "linux":
-        return "Run `python3 -m dockerlab up` where you have root or sudo, or start Docker, and try again."
-    return "Start Docker Desktop (or Colima, or a Podman machine), and try again."
+    return tried[-1].next_step or "Start Docker, or run `python3 -m dockerlab up`, and try again."

@@ -73,9 +73,7 @@ def start(home: Path | None = None) -> str:
     with locked(_lock_file(place.key, run)):
         if place.engine_pid() is None:
             _launch(place, run)
-        _wait_until_ready(place)
-        # Root's alone until here: with sudo, its one user is whoever asked.
-        run("chown", str(os.getuid()), str(place.socket))
+        _wait_until_ready(place, run)
     return url(place.home)
 
 
@@ -179,12 +177,12 @@ class _Place:
         return bool(words) and "containerd-shim" in words[0] and self.key in words
 
     def mounts(self) -> list[Path]:
-        """What is mounted below this engine's folders, the deepest first."""
+        """What an engine mounted below its own folders, the deepest first; not what a user mounted above them."""
         points = (
             Path(line.split()[4].encode().decode("unicode_escape"))
             for line in Path("/proc/self/mountinfo").read_text().splitlines()
         )
-        ours = [point for point in points if point.is_relative_to(self.folder) or point.is_relative_to(self.runtime)]
+        ours = [point for point in points if point.is_relative_to(self.data) or point.is_relative_to(self.runtime)]
         return sorted(ours, key=lambda point: len(point.parts), reverse=True)
 
 
@@ -225,10 +223,12 @@ def _inherited_settings() -> dict[str, object]:
     return {name: value for name, value in settings.items() if name in INHERITED}
 
 
-def _wait_until_ready(place: _Place) -> None:
+def _wait_until_ready(place: _Place, run: Callable[..., str]) -> None:
     begun = time.monotonic()
     seen = False
     while time.monotonic() - begun < START_SECONDS:
+        if place.socket.exists() and not os.access(place.socket, os.W_OK):
+            run("chown", str(os.getuid()), str(place.socket))  # with sudo, its one user is whoever asked
         if _answers(place):
             return
         alive = place.engine_pid() is not None
@@ -317,7 +317,7 @@ def _root_runner() -> Callable[..., str]:
         # A session of its own: what it leaves in the background must not get the terminal's signals.
         result = subprocess.run(
             [*prefix, *command], input=text, env=environment, capture_output=True, text=True, check=False,
-            start_new_session=True,
+            start_new_session=True, cwd="/",
         )  # fmt: skip
         if check and result.returncode != 0:
             raise EngineError(

@@ -179,12 +179,12 @@ class _Line:
             elif flag in ("-v", "--volume"):
                 source, colon, target = value.partition(":")
                 if colon and not source.startswith(("/", ".", "~")) and len(source) > 1:
-                    self.lab.claim_volume(self.own.full(source))
+                    self.lab.claim_volume(self.own.full(source), quietly=True)
                     self._replace(index, value, f"{self.own.full(source)}:{target}")
             elif flag == "--mount" and not {"type=bind", "type=tmpfs"} & set(value.split(",")):
                 options = [option.partition("=") for option in value.split(",")]
                 for _, _, source in (option for option in options if option[0] in ("source", "src")):
-                    self.lab.claim_volume(self.own.full(source))
+                    self.lab.claim_volume(self.own.full(source), quietly=True)
                 named = [(k, e, self.own.full(v)) if k in ("source", "src") else (k, e, v) for k, e, v in options]
                 self._replace(index, value, ",".join("".join(option) for option in named))
 

@@ -13,7 +13,7 @@ import pandas as pd
 import requests.exceptions
 from docker.models.containers import Container
 
-from . import commands
+from . import checks, commands
 from .belongings import Belongings, is_anonymous
 from .engine import images
 from .engine.find import Engine, find
@@ -60,6 +60,7 @@ class Lab:
         self.belongings = Belongings(name, owner, private=self.engine.private)
         self.say = echo or (lambda line: None)
         self._journal = Journal()
+        self._started, self._failures = time.time(), dict[str, int]()
         Lab.latest = self
 
     @property
@@ -129,13 +130,19 @@ class Lab:
         name = self.belongings.full(run.name) if run.name else None
         return replace(run, name=name, mounts=tuple(mounts), labels={**run.labels, **self.belongings.labels})
 
-    def claim_volume(self, name: str) -> None:
-        """See that a named volume is there and this lab's to use; a missing one is created with its label."""
-        # `docker run -v` would make the missing volume itself, but without the label by which cleanup finds it.
+    def claim_volume(self, name: str, *, quietly: bool = False) -> None:
+        """See that a named volume is there and this lab's to use; a missing one is created with its label.
+
+        `docker run -v` would make it too, but without the label by which cleanup finds it. `quietly` is for a line that
+        docker itself runs: to the learner, that line makes the volume.
+        """
         try:
             labels = self.engine.client.api.inspect_volume(name)["Labels"]
         except docker.errors.NotFound:
-            self.create_volume(name)
+            if quietly:
+                commands.CreateVolume(name, self.belongings.labels).call(self.engine.client)
+            else:
+                self.create_volume(name)
         else:
             self.belongings.refuse_foreign("volume", name, labels)
 
@@ -362,6 +369,15 @@ class Lab:
     def script(self) -> str:
         """The sitting as a shell script, as typed: a terminal on a clean engine makes the same things with it."""
         return self._journal.script(f"The sitting {self.name!r}, for a clean engine ({self.engine!r} it was).")
+
+    def check(self, id: str) -> checks.Verdict:
+        """Whether a claim (`"K4"`) or an exercise (`"03-exercise"`) holds on this engine, from its state alone.
+
+        The verdict is true in an `if`, and says what was expected, what was observed and a hint; asked again in vain,
+        the next one. Only what happened since this lab was created counts.
+        """
+        evidence = checks.Evidence(self.engine, self.belongings, self._started)
+        return checks.judge(id, evidence, self._failures)
 
     def cleanup(self) -> list[str]:
         """Remove what this lab made, running or not, and only that: containers, volumes, networks, images it built.

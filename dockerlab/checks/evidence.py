@@ -65,7 +65,7 @@ class Evidence:
 
     @cached_property
     def removed(self) -> list[dict[str, Any]]:
-        """Containers of the lab that were removed in this sitting: `id`, `name`, `image`, `volumes` (volume to path)."""
+        """The lab's containers removed in this sitting: `id`, `name`, `image`, `volumes` (volume to path), `time`."""
         mounts: dict[str, dict[str, str]] = {}
         for event in self.events:
             if event["Type"] == "volume" and event["Action"] == "mount":

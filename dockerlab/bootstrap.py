@@ -120,6 +120,8 @@ def _fetch_parts(say: Say) -> None:
 
 def _hand_over(arguments: Sequence[str]) -> None:
     sys.stdout.flush()
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # else each start compiles thousands of modules again
+        os.environ["PYTHONPYCACHEPREFIX"] = str(STATE / "bytecode")
     command = [str(PYTHON), "-m", "dockerlab", *arguments]
     if os.name == "nt":  # there, exec returns to the shell at once
         sys.exit(subprocess.run(command, check=False).returncode)

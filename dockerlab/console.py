@@ -38,6 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen.rest = rest
     if chosen.do is test:  # an engine of its own: a learner's volumes are no place for tests
         os.environ.setdefault("DOCKERLAB_HOME", str(TEST_HOME))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends what we started, as Ctrl-C does
     try:
         bootstrap.set_up(words, test=chosen.do is test, engine=chosen.engine, yes=chosen.yes)
         status: int = chosen.do(chosen)
@@ -54,13 +55,12 @@ def up(chosen: Arguments) -> int:
     from .jupyter import Server
 
     _check_clone()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends JupyterLab, as Ctrl-C does
     with Server(NOTEBOOKS, STATE / "jupyter", port=chosen.port) as server:
         with Steps(bootstrap.LOG) as steps:
             engine = _engine(steps, yes=chosen.yes)
             environment = _environment(engine)
             steps.together(
-                lambda: steps.do("JupyterLab", lambda say: server.start(say, environment)),
+                lambda: steps.do("JupyterLab", lambda say: server.start(environment)),
                 lambda: _provide_images(engine, steps),
             )
         url = server.url("00_start_here.ipynb")

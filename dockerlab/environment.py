@@ -86,8 +86,6 @@ def install(say: Say, *, test: bool = False) -> None:
         extras = ["test"] if test or _has_tests() else []
         MARKER.write_text(UNFINISHED)
         options = [f"--extra={extra}" for extra in extras] + ["--require-hashes"]
-        if sys.dont_write_bytecode:  # then imports keep none, and each start would compile everything again
-            options.append("--compile-bytecode")
         add = [uv, "pip", "install", f"--python={PYTHON}"]
         follow([*add, *options, "--constraint", LOCK, "--requirement", PROJECT], say, env=environment)
         follow([*add, "--no-deps", "--editable", ROOT], say, env=environment)

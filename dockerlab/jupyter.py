@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import InUseError
-from .steps import Say, SetUpError
+from .steps import SetUpError
 
 __all__ = ["Server", "kernel_folder"]
 
@@ -57,7 +57,7 @@ class Server:
         """Return the address with its token, of one notebook or of JupyterLab as it was left."""
         return f"{self.address}lab{f'/tree/{notebook}' if notebook else ''}?token={self.token}"
 
-    def start(self, say: Say = print, environment: Mapping[str, str] | None = None) -> Server:
+    def start(self, environment: Mapping[str, str] | None = None) -> Server:
         """Start it and return when it answers; `environment` is added to what its kernels and terminals inherit.
 
         Raises `InUseError` for a port that is taken, and `SetUpError`.
@@ -77,7 +77,6 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us alone: it must not end kernels under a server that asks
             )
-        say(f"its log is {self.log}")
         try:
             self._wait_for_answer(self._process)
         except BaseException:

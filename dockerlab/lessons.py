@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ class _Runner:
             self.advance()
 
         sockets = kernel_folder()
-        client = NotebookClient(
+        client = _Client(
             notebook,
             km=_kernel(sockets),
             timeout=CELL_SECONDS,
@@ -134,7 +135,7 @@ class _Runner:
         try:
             # IPython's folder too: a learner's start-up scripts are no part of a lesson.
             environment = {**self.environment, "IPYTHONDIR": str(sockets / "ipython")}
-            await client.async_execute(cleanup_kc=True, env=environment)
+            await client.async_execute(env=environment)
         except CellExecutionError as failure:
             error = _said(notebook) or f"{failure.ename}: {failure.evalue}"
         except CellTimeoutError:
@@ -145,6 +146,18 @@ class _Runner:
             shutil.rmtree(sockets, ignore_errors=True)
         seconds = time.monotonic() - started
         return Outcome(name, _code_cells(notebook), seconds, begun if error else 0, error)
+
+
+class _Client(NotebookClient):
+    @asynccontextmanager
+    async def async_setup_kernel(self, **options: Any) -> AsyncGenerator[None]:
+        # Its own would also take over SIGINT, each lesson from the one before, and then wait for dead kernels.
+        await self.async_start_new_kernel(**options)
+        await self.async_start_new_kernel_client()
+        try:
+            yield
+        finally:
+            await self._async_cleanup_kernel()
 
 
 def _kernel(folder: Path) -> AsyncKernelManager:

@@ -1,19 +1,24 @@
-"""What belongs to a lab: by its label, and for anonymous volumes, which carry none, by a list kept beside the course's data."""
+"""What is this lab's own: labels, names, and the anonymous volumes that no label marks."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .engine.find import Engine
 from .engine.private import home
 from .errors import CommandError, ForeignError
 
-__all__ = ["LABEL", "OWNER_LABEL", "Belongings", "is_anonymous"]
+__all__ = ["LABEL", "OWNER_LABEL", "Belongings", "built_by", "is_anonymous"]
 
 LABEL = "dockerlab"
 OWNER_LABEL = "dockerlab.owner"
+# A container inherits the labels of its image, so what marks an image as built here must be another one: a foreign
+# container made of such an image stays foreign.
+BUILT_LABEL = "dockerlab.built"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -29,7 +34,7 @@ class Belongings:
     `owner` keeps several people apart on one engine: it is a second label, and a prefix of every name.
     """
 
-    def __init__(self, lab: str, owner: str, *, private: bool) -> None:
+    def __init__(self, lab: str, owner: str, engine: Engine) -> None:
         for what, value in (("lab", lab), ("owner", owner)):
             if not _NAME.fullmatch(value) and (value or what == "lab"):
                 raise CommandError(
@@ -37,16 +42,23 @@ class Belongings:
                     f"Seen: {value!r}.",
                     "Use lower-case letters, digits, _ . - and start with a letter or digit.",
                 )
-        self.lab, self.owner, self.private = lab, owner, private
+        self.lab, self.owner, self.private = lab, owner, engine.private
         self.labels = {LABEL: lab} | ({OWNER_LABEL: owner} if owner else {})
+        self.image_labels = {BUILT_LABEL: f"{owner}/{lab}"}
         self._prefix = f"{owner}-" if owner else ""
         # The list outlives the kernel, so that a later cleanup still finds what no label marks.
-        self._list = home() / "labs" / f"{owner or '_'}.{lab}.volumes"
-        self._remembered = set(self._list.read_text().split()) if self._list.is_file() else set()
+        place = hashlib.sha256(engine.url.encode()).hexdigest()[:8]
+        self._list = home() / "labs" / (owner or "_") / f"{lab}.{place}.volumes"
+        self._remembered: set[str] = set()
+        self.recall()
 
     def full(self, name: str) -> str:
-        """A learner's name as the engine has it: with the owner's prefix, unless it is there or the engine made it up."""
+        """A learner's name as the engine has it: with the owner's prefix, unless it has it or the engine made it up."""
         return name if name.startswith(self._prefix) or is_anonymous(name) else self._prefix + name
+
+    def full_image(self, name: str) -> str:
+        """The same for an image built here; one with a registry or an account in its name keeps it."""
+        return name if "/" in name or name.startswith("sha256:") else self.full(name)
 
     def short(self, name: str) -> str:
         """The engine's name as the learner gave it."""
@@ -69,7 +81,7 @@ class Belongings:
             return
         other, owner = (labels or {}).get(LABEL), (labels or {}).get(OWNER_LABEL)
         if other is None:
-            seen, next_step = ("It carries no label of this lab.", "Choose another name; it is left as it is.")
+            seen, next_step = "It carries no label of this lab.", "Choose another name; it is left as it is."
         else:
             seen = f"It belongs to the lab {other!r}" + (f" of {owner}." if owner else ".")
             call = f"Lab({other!r}" + (f", owner={owner!r})" if owner else ")")
@@ -93,7 +105,18 @@ class Belongings:
                 with self._list.open("a") as lines:
                     lines.writelines(f"{name}\n" for name in sorted(new))
 
+    def recall(self) -> None:
+        """Learn what the same lab noticed in another kernel."""
+        if self._list.is_file():
+            self._remembered |= set(self._list.read_text().split())
+
     def forget(self) -> None:
         """The list is empty again: after a cleanup."""
         self._remembered.clear()
         self._list.unlink(missing_ok=True)
+
+
+def built_by(labels: Mapping[str, str] | None) -> dict[str, str]:
+    """An image's labels said as those of a container, to ask the same questions of both."""
+    owner, slash, lab = (labels or {}).get(BUILT_LABEL, "").partition("/")
+    return {LABEL: lab} | ({OWNER_LABEL: owner} if owner else {}) if slash else {}

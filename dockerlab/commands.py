@@ -6,15 +6,19 @@ Nothing here looks for an engine or knows about labs: a command is called with a
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import CommandError
+from docker.errors import NotFound
+
+from .errors import CommandError, EngineError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
+from .words import Command, argv, checked_pairs, pairs, redact
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -34,6 +38,8 @@ __all__ = [
     "Output",
     "Pause",
     "Remove",
+    "RemoveImage",
+    "RemoveNetwork",
     "RemoveVolume",
     "Run",
     "Start",
@@ -44,8 +50,7 @@ __all__ = [
     "redact",
 ]
 
-_SECRET = re.compile(r"PASS(WORD|WD)?|SECRET|TOKEN|CREDENTIAL|(^|_)KEY($|_)", re.IGNORECASE)
-_PLAIN_IN_POWERSHELL = re.compile(r"[A-Za-z0-9_./:=\\+-]+")
+_PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
 
 
 @dataclass(frozen=True)
@@ -63,69 +68,20 @@ class Output:
         return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
 
 
-class Command:
-    """One docker command: `words()` is its argument list, `call(client)` does the same through the SDK."""
-
-    def words(self) -> list[str]:
-        """The command line as `execve` takes it, `docker` first."""
-        raise NotImplementedError
-
-    def call(self, client: DockerClient) -> Any:
-        """Do it on that engine; docker-py's own exceptions come through."""
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        return shlex.join(self.words())
-
-    def __repr__(self) -> str:
-        return f"<{self.redacted()}>"
-
-    def powershell(self) -> str:
-        """The same line for PowerShell, where a quote inside quotes is doubled."""
-        return " ".join(
-            word if _PLAIN_IN_POWERSHELL.fullmatch(word) else "'" + word.replace("'", "''") + "'"
-            for word in self.words()
-        )
-
-    def redacted(self) -> str:
-        """The line with secret-looking values starred out, for errors and records."""
-        return redact(self.words())
-
-
-def redact(words: Sequence[str]) -> str:
-    """A command line whose passwords are stars: values of secret-looking variables, and those in URLs."""
-    return shlex.join(_starred(word) for word in words)
-
-
-def _starred(word: str) -> str:
-    name, is_pair, _ = word.partition("=")
-    if is_pair and _SECRET.search(name):
-        return f"{name}=***"
-    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", word)
-
-
-def _argv(command: str | Sequence[str] | None) -> tuple[str, ...]:
-    """A command as a list of words; a string is split as a shell would split it."""
-    if command is None:
-        return ()
-    return tuple(shlex.split(command)) if isinstance(command, str) else tuple(command)
-
-
-def _pairs(flag: str, values: Mapping[str, str]) -> list[str]:
-    return [word for key, value in values.items() for word in (flag, f"{key}={value}")]
-
-
-def _port_key(port: int | str) -> str:
-    return f"{port}" if "/" in str(port) else f"{port}/tcp"
+def _checked_port(port: int | str) -> str:
+    if not _PORT.fullmatch(str(port)):
+        raise CommandError("This is not a container's port.", f"Seen: {port!r}.", 'Give 5432, or "53/udp".')
+    return str(port) if "/" in str(port) else f"{port}/tcp"
 
 
 @dataclass(frozen=True, repr=False)
 class Run(Command):
     """`docker run`: a new container of an image, started.
 
-    `command` is a list of words, or a string that is split into them; `ports` maps a container's port (`5432`, `"53/udp"`)
-    to one of the host's, or to `None` for a free one, always on 127.0.0.1. Detached, the call returns docker-py's
-    `Container`; with `detach=False` it waits for the end and returns an `Output`.
+    `command` is a list of words, or a string that is split into them; `ports` maps a container's port (`5432`,
+    `"53/udp"`) to one of the host's, or to `None` for a free one, always on 127.0.0.1. Detached, the call returns
+    docker-py's `Container`; with `detach=False` it waits for the end and returns an `Output`. When it raises, no
+    container is left.
     """
 
     image: str
@@ -142,49 +98,44 @@ class Run(Command):
     remove: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "command", _argv(self.command))
-        object.__setattr__(self, "mounts", tuple(self.mounts))
-        object.__setattr__(self, "ports", {_port_key(port): host for port, host in self.ports.items()})
         if not self.image or self.image.startswith("-"):
             raise CommandError("This is not an image's name.", f"Seen: {self.image!r}.", "Name one, as alpine.")
-        for key in (*self.env, *self.labels):
-            if not key or "=" in key:
-                raise CommandError(
-                    "A variable or label needs a name without '='.", f"Seen: {key!r}.", "Give name and value apart."
-                )
+        for name, value in {
+            "command": argv(self.command),
+            "mounts": tuple(self.mounts),
+            "env": checked_pairs(self.env),
+            "labels": checked_pairs(self.labels),
+            "ports": {_checked_port(port): host for port, host in self.ports.items()},
+        }.items():
+            object.__setattr__(self, name, value)
 
     def words(self) -> list[str]:
         words = ["docker", "run"]
         words += ["-d"] * self.detach + ["--rm"] * self.remove
-        for flag, value in (
-            ("--name", self.name),
-            ("-w", self.workdir),
-            ("-u", self.user),
-            ("--network", self.network),
-        ):
+        options = {"--name": self.name, "-w": self.workdir, "-u": self.user, "--network": self.network}
+        for flag, value in options.items():
             words += [flag, value] if value else []
         for port, host in self.ports.items():
-            number, _, protocol = str(port).partition("/")
-            words += [
-                "-p",
-                f"127.0.0.1:{'' if host is None else host}:{number}" + ("" if protocol == "tcp" else f"/{protocol}"),
-            ]
+            inside = str(port).removesuffix("/tcp")
+            words += ["-p", f"127.0.0.1:{'' if host is None else host}:{inside}"]
         for mount in self.mounts:
             words += mount.words()
-        return [*words, *_pairs("-e", self.env), *_pairs("--label", self.labels), self.image, *_argv(self.command)]
+        return [*words, *pairs("-e", self.env), *pairs("--label", self.labels), self.image, *argv(self.command)]
 
     def call(self, client: DockerClient) -> Container | Output:
         container = self.create(client)
-        if self.detach:
-            try:
-                container.start()
-            except Exception:
-                # The CLI leaves a container that could not start; its name would block the next try.
+        try:
+            if not self.detach:
+                return self._attend(client, container)
+            container.start()
+        except BaseException:
+            # The CLI leaves a container that could not start; its name would block the next try.
+            with contextlib.suppress(Exception):
                 container.remove(v=True, force=True)
-                raise
+            raise
+        with contextlib.suppress(NotFound):  # with --rm a short program may be gone by now
             container.reload()
-            return container
-        return self._attend(client, container)
+        return container
 
     def create(self, client: DockerClient) -> Container:
         """The container, made but not started, as `docker create` leaves it."""
@@ -202,7 +153,7 @@ class Run(Command):
                 host[option] = dict(values) if option == "tmpfs" else values
         made = api.create_container(
             self.image,
-            command=list(_argv(self.command)) or None,
+            command=list(argv(self.command)) or None,
             name=self.name,
             environment=dict(self.env),
             labels=dict(self.labels),
@@ -219,10 +170,10 @@ class Run(Command):
         # of its end: asking afterwards may come too late.
         last = "destroy" if self.remove else "die"
         # The clock of a remote engine, or of a virtual machine, is not ours: its own record of the creation counts.
-        since = datetime.fromisoformat(container.attrs["Created"][:19] + "+00:00")
-        events = client.events(since=int(since.timestamp()), filters={"container": [container.id]}, decode=True)
-        stream = container.attach(stdout=True, stderr=True, stream=True, logs=True)
-        try:
+        since = int(datetime.fromisoformat(container.attrs["Created"]).timestamp())
+        events = client.events(since=since, filters={"container": [container.id]}, decode=True)
+        with contextlib.closing(events):
+            stream = container.attach(stdout=True, stderr=True, stream=True)
             container.start()
             text = b"".join(stream).decode(errors="replace")
             code = 0
@@ -230,14 +181,10 @@ class Run(Command):
                 if event["Action"] == "die":
                     code = int(event["Actor"]["Attributes"]["exitCode"])
                 if event["Action"] == last:
-                    break
-            return Output(text, code)
-        except BaseException:
-            if self.remove:
-                container.remove(v=True, force=True)
-            raise
-        finally:
-            events.close()
+                    return Output(text, code)
+        raise EngineError(
+            "The engine went away while the program ran.", f"Seen on: {self.redacted()}", "Run the cell again."
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -253,18 +200,26 @@ class Exec(Command):
     def __post_init__(self) -> None:
         words = ("sh", "-c", self.command) if isinstance(self.command, str) else tuple(self.command)
         object.__setattr__(self, "command", words)
+        object.__setattr__(self, "env", checked_pairs(self.env))
 
     def words(self) -> list[str]:
         options = [*(["-w", self.workdir] if self.workdir else []), *(["-u", self.user] if self.user else [])]
-        return ["docker", "exec", *options, *_pairs("-e", self.env), self.container, *self.command]
+        return ["docker", "exec", *options, *pairs("-e", self.env), self.container, *self.command]
 
     def call(self, client: DockerClient) -> Output:
         api = client.api
         made = api.exec_create(
-            self.container, list(self.command), environment=dict(self.env), workdir=self.workdir, user=self.user or ""
+            self.container,
+            list(self.command),
+            environment=dict(self.env),
+            workdir=self.workdir,
+            user=self.user or "",
         )
         text = api.exec_start(made["Id"]).decode(errors="replace")
-        return Output(text, api.exec_inspect(made["Id"])["ExitCode"])
+        # The output may end before the program does, or before the engine has noted how it did.
+        while (record := api.exec_inspect(made["Id"]))["ExitCode"] is None:
+            time.sleep(0.01)
+        return Output(text, record["ExitCode"])
 
 
 @dataclass(frozen=True, repr=False)
@@ -304,7 +259,7 @@ class Unpause(_OnContainer):
 
 @dataclass(frozen=True, repr=False)
 class Diff(_OnContainer):
-    """`docker diff`: what its writable layer holds beyond the image; the call gives `Kind` (0 C, 1 A, 2 D) and `Path`."""
+    """`docker diff`: its writable layer's changes to the image, each with `Kind` (0 C, 1 A, 2 D) and `Path`."""
 
     verb = "diff"
 
@@ -325,7 +280,7 @@ class Stop(Command):
 
 @dataclass(frozen=True, repr=False)
 class Remove(Command):
-    """`docker rm`: the container and its writable layer; `volumes` its anonymous volumes as well, `force` even if it runs."""
+    """`docker rm`: the container and its writable layer; `volumes` also its anonymous ones, `force` even if it runs."""
 
     container: str
     volumes: bool = False
@@ -345,38 +300,57 @@ class CreateVolume(Command):
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", checked_pairs(self.labels))
+
     def words(self) -> list[str]:
-        return ["docker", "volume", "create", *_pairs("--label", self.labels), self.name]
+        return ["docker", "volume", "create", *pairs("--label", self.labels), self.name]
 
     def call(self, client: DockerClient) -> Any:
         return client.volumes.create(self.name, labels=dict(self.labels))
 
 
 @dataclass(frozen=True, repr=False)
-class InspectVolume(Command):
-    """`docker volume inspect`: the engine's record of a volume, as a dict."""
+class _Named(Command):
+    """A command whose only operand is the name of a volume, a network or an image."""
 
     name: str
+    verb: ClassVar[str]
+    method: ClassVar[str]
 
     def words(self) -> list[str]:
-        return ["docker", "volume", "inspect", self.name]
+        return ["docker", *self.verb.split(), self.name]
 
-    def call(self, client: DockerClient) -> dict[str, Any]:
-        record: dict[str, Any] = client.api.inspect_volume(self.name)
-        return record
+    def call(self, client: DockerClient) -> Any:
+        return getattr(client.api, self.method)(self.name)
 
 
 @dataclass(frozen=True, repr=False)
-class RemoveVolume(Command):
+class InspectVolume(_Named):
+    """`docker volume inspect`: the engine's record of a volume, as a dict."""
+
+    verb, method = "volume inspect", "inspect_volume"
+
+
+@dataclass(frozen=True, repr=False)
+class RemoveVolume(_Named):
     """`docker volume rm`: the volume and what is in it; refused while any container, stopped ones too, uses it."""
 
-    name: str
+    verb, method = "volume rm", "remove_volume"
 
-    def words(self) -> list[str]:
-        return ["docker", "volume", "rm", self.name]
 
-    def call(self, client: DockerClient) -> None:
-        client.api.remove_volume(self.name)
+@dataclass(frozen=True, repr=False)
+class RemoveNetwork(_Named):
+    """`docker network rm`: a network that no container is connected to."""
+
+    verb, method = "network rm", "remove_network"
+
+
+@dataclass(frozen=True, repr=False)
+class RemoveImage(_Named):
+    """`docker image rm`: the name, and with its last one the image; refused while any container is made of it."""
+
+    verb, method = "image rm", "remove_image"
 
 
 @dataclass(frozen=True, repr=False)

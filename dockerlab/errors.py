@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "BackupError",
     "CommandError",
@@ -27,7 +29,9 @@ class DockerLabError(Exception):
         super().__init__(what, seen, next_step)
 
     def __str__(self) -> str:
-        return "\n".join(line for line in (self.what, self.seen, self.next_step) if line)
+        # What an engine or a program said may have line breaks of its own.
+        lines = (re.sub(r"\s*\n\s*", " ", part.strip()) for part in (self.what, self.seen, self.next_step))
+        return "\n".join(line for line in lines if line)
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for its own rendering by this name (InteractiveShell.showtraceback).

@@ -14,7 +14,8 @@ __all__ = ["Entry", "Journal"]
 class Entry:
     """One line that was run: when, for how many seconds, with what outcome (`done`, `exit status 1`, a refusal).
 
-    `line` is whole, `shown` has no secrets."""
+    `line` is whole, `shown` has no secrets.
+    """
 
     line: str = field(repr=False)
     shown: str
@@ -34,7 +35,7 @@ class Journal:
         self.entries.append(Entry(line, shown, datetime.now().astimezone(), seconds, outcome))
 
     def frame(self) -> pd.DataFrame:
-        """A DataFrame: `at`, `seconds`, `command` (secrets starred out), `outcome` (`done`, or the first line of the error)."""
+        """A DataFrame: `at`, `seconds`, `command` (secrets starred out), `outcome` (`done`, or what failed)."""
         rows = [(entry.at, round(entry.seconds, 3), entry.shown, entry.outcome) for entry in self.entries]
         return pd.DataFrame(rows, columns=["at", "seconds", "command", "outcome"])
 
@@ -49,8 +50,7 @@ class Journal:
                 body.append(entry.line)
             elif entry.outcome.startswith("exit status"):
                 # `set -e` would end the script where the sitting went on.
-                first, *rest = entry.line.split("\n")
-                body.append("\n".join([f"{first} || true  # {entry.outcome}", *rest]))
+                body.append(f"{{\n{entry.line}\n}} || true  # {entry.outcome}")
             else:
                 body.append(f"# refused ({entry.outcome}): {entry.shown}".replace("\n", " "))
         return "\n".join(["#!/bin/sh", f"# {heading}", "set -eu", *body, ""])

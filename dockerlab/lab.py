@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from secrets import token_hex
+from typing import Any, Self
 
 import docker.errors
 import pandas as pd
-import requests.exceptions
 from docker.models.containers import Container
+from docker.models.volumes import Volume
 
-from . import checks, commands
-from .belongings import Belongings, is_anonymous
+from . import checks, commands, listings, prune
+from .belongings import Belongings
+from .claims import Box, Claims, reference
 from .engine import images
 from .engine.find import Engine, find
-from .errors import InUseError, NotFoundError
+from .errors import DockerLabError, EngineError, NotFoundError
 from .journal import Journal
-from .prune import Plan, prunes_named
-from .refusals import explain, near
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from .refusals import REFUSALS, explain
 
 __all__ = ["Lab"]
-
-Box = Container | str
 
 
 class Lab:
@@ -57,7 +54,8 @@ class Lab:
         self.name = name
         self.engine = engine if isinstance(engine, Engine) else find(engine)
         owner = os.environ.get("DOCKERLAB_OWNER", "") if owner is None else owner
-        self.belongings = Belongings(name, owner, private=self.engine.private)
+        self.belongings = Belongings(name, owner, self.engine)
+        self.claims = Claims(self.engine.client, self.belongings)
         self.say = echo or (lambda line: None)
         self._journal = Journal()
         self._started, self._failures = time.time(), dict[str, int]()
@@ -79,29 +77,37 @@ class Lab:
 
     # One way in for every command.
 
-    def do(self, command: commands.Command) -> Any:
-        """Run a command value: show its line, call the engine, record it, and return what its `call` returns.
+    def do(self, command: commands.Command, *, quietly: bool = False) -> Any:
+        """Run a command value: show its line (unless `quietly`), call the engine, record it, and return the answer.
 
-        Raises a `DockerLabError` that says the engine's refusal in three lines; the refusal is recorded too.
+        Names are given the owner's prefix and what is made the lab's labels. Raises `ForeignError` before anything is
+        changed that is not the lab's, and another `DockerLabError` that says the engine's refusal; both are recorded.
         """
-        command = self._prepare(command)
-        self._show(command)
-        start = time.perf_counter()
+        start, outcome = time.perf_counter(), "interrupted"
         try:
+            command = self._prepare(command)
+            if not quietly:
+                self._show(command)
             result = command.call(self.engine.client)
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            refusal = explain(error, command, self.engine.client)
-            self._journal.record(str(command), command.redacted(), time.perf_counter() - start, refusal.what)
-            raise refusal from error
-        failed = isinstance(result, commands.Output) and result.exit_code
-        outcome = f"exit status {result.exit_code}" if failed else "done"
-        self._journal.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
-        return result
+            self._look_at(result)
+            failed = isinstance(result, commands.Output) and result.exit_code
+            outcome = f"exit status {result.exit_code}" if failed else "done"
+            return result
+        except DockerLabError as refusal:
+            outcome = refusal.what
+            raise
+        except REFUSALS as error:
+            # What the engine said is in it, without passwords; docker-py's own message may hold them.
+            explained = explain(error, command, self.engine.client, self.belongings)
+            outcome = explained.what
+            raise explained from None
+        finally:
+            self._journal.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
 
     def record(self, line: str, shown: str, seconds: float, outcome: str = "done") -> None:
         """Note a line that was run by other means, such as `%docker`; what it made is noticed as well."""
         self._journal.record(line, shown, seconds, outcome)
-        self.belongings.notice(self._own_containers())
+        self.belongings.notice(self.claims.containers())
 
     def _prepare(self, command: commands.Command) -> commands.Command:
         """The command with names and labels of this lab, once it is clear that it touches nothing foreign."""
@@ -111,24 +117,61 @@ class Lab:
             case commands.CreateVolume():
                 labels = {**command.labels, **self.belongings.labels}
                 return replace(command, name=self.belongings.full(command.name), labels=labels)
-            case commands.RemoveVolume() | commands.InspectVolume():
-                name = self.belongings.full(command.name)
-                record = self._volume(name)
-                if isinstance(command, commands.RemoveVolume):
-                    self.belongings.refuse_foreign("volume", name, record["Labels"])
-                return replace(command, name=name)
+            case commands.InspectVolume():
+                return replace(command, name=self.belongings.full(command.name))
+            case commands.RemoveVolume():
+                return replace(command, name=self.claims.volume(command.name))
+            case commands.Diff():
+                return replace(command, container=str(self.claims.look_up(command.container).name))
+            case commands.Remove():
+                container = self.claims.container(command.container)
+                self._notice(container)
+                return replace(command, container=str(container.name))
+            case commands.Exec() | commands.Start() | commands.Stop() | commands.Pause() | commands.Unpause():
+                return replace(command, container=str(self.claims.container(command.container).name))
         return command
 
     def _prepare_run(self, run: commands.Run) -> commands.Run:
-        images.ensure(self.engine, run.image, report=self.say)
+        image = self.claims.image(run.image)
+        images.ensure(self.engine, image, report=self.say)
         mounts = []
         for mount in run.mounts:
             if isinstance(mount, commands.Volume):
                 mount = replace(mount, source=self.belongings.full(mount.source))
                 self.claim_volume(mount.source)
             mounts.append(mount)
-        name = self.belongings.full(run.name) if run.name else None
-        return replace(run, name=name, mounts=tuple(mounts), labels={**run.labels, **self.belongings.labels})
+        # Later lines speak of a detached container, and pasted into a terminal they must find it there too.
+        name = run.name or (_new_name(image) if run.detach else None)
+        return replace(
+            run,
+            image=image,
+            name=name and self.belongings.full(name),
+            mounts=tuple(mounts),
+            network=run.network and self.claims.network(run.network),
+            labels={**run.labels, **self.belongings.labels},
+        )
+
+    def _look_at(self, result: object) -> None:
+        if isinstance(result, Container):
+            self._notice(result)
+        elif isinstance(result, Volume):
+            # The engine hands out an existing volume as if it had made it; its labels tell whose it is.
+            self.belongings.refuse_foreign("volume", str(result.name), result.attrs["Labels"])
+
+    def _notice(self, container: Container) -> None:
+        self.belongings.notice([{"Labels": container.labels, "Mounts": container.attrs["Mounts"]}])
+
+    def _show(self, command: commands.Command) -> None:
+        line, powershell = str(command), command.powershell()
+        self.say(line)
+        if powershell != line:
+            self.say(f"# PowerShell: {powershell}")
+
+    # What a command is about to use
+
+    def container(self, box: Box) -> Container:
+        """docker-py's `Container`, as it is now; `NotFoundError` with near names where there is none."""
+        return self.claims.look_up(box)
 
     def claim_volume(self, name: str, *, quietly: bool = False) -> None:
         """See that a named volume is there and this lab's to use; a missing one is created with its label.
@@ -137,20 +180,9 @@ class Lab:
         docker itself runs: to the learner, that line makes the volume.
         """
         try:
-            labels = self.engine.client.api.inspect_volume(name)["Labels"]
+            self.claims.volume(name)
         except docker.errors.NotFound:
-            if quietly:
-                commands.CreateVolume(name, self.belongings.labels).call(self.engine.client)
-            else:
-                self.create_volume(name)
-        else:
-            self.belongings.refuse_foreign("volume", name, labels)
-
-    def _show(self, command: commands.Command) -> None:
-        line, powershell = str(command), command.powershell()
-        self.say(line)
-        if powershell != line:
-            self.say(f"# PowerShell: {powershell}")
+            self.do(commands.CreateVolume(name), quietly=quietly)
 
     # Containers
 
@@ -173,10 +205,11 @@ class Lab:
         """`docker run`: docker-py's `Container`; with `detach=False` it waits and returns an `Output`.
 
         The image is made to be there first (`ImageError` where it cannot be), and so are named volumes. `ports` maps a
-        container's port to one of the host's, or to `None` for a free one, on 127.0.0.1. A name that is taken, a port
-        in use or a foreign volume raises, and nothing is left behind.
+        container's port to one of the host's, or to `None` for a free one, on 127.0.0.1. A detached container without a
+        name is given one here, so that the lines that follow still mean it when they are pasted. A name that is taken,
+        a port in use or a foreign volume raises, and nothing is left behind.
         """
-        made = self.do(
+        return self.do(
             commands.Run(
                 image,
                 command,
@@ -192,89 +225,44 @@ class Lab:
                 remove=remove,
             )
         )
-        if isinstance(made, Container):
-            self.belongings.notice([{"Labels": made.labels, "Mounts": made.attrs["Mounts"]}])
-        return made
 
     def exec(self, box: Box, command: str | Sequence[str], *, user: str | None = None) -> commands.Output:
         """`docker exec`: a string runs through `sh -c`, a list as it is. Returns `.text` and `.exit_code`."""
-        output: commands.Output = self.do(commands.Exec(self._touch(box), command, user=user))
+        output: commands.Output = self.do(commands.Exec(reference(box), command, user=user))
         return output
 
     def stop(self, box: Box, timeout: int | None = None) -> None:
         """`docker stop`: the writable layer stays. After `timeout` seconds (10 if not given) the program is killed."""
-        self.do(commands.Stop(self._touch(box), timeout))
+        self.do(commands.Stop(reference(box), timeout))
 
     def start(self, box: Box) -> None:
         """`docker start`: the same container runs again."""
-        self.do(commands.Start(self._touch(box)))
+        self.do(commands.Start(reference(box)))
 
     def remove(self, box: Box, volumes: bool = False, *, force: bool = False) -> None:
         """`docker rm`: the container and its writable layer are gone; with `volumes` its anonymous volumes too."""
-        name = self._touch(box)
-        self.belongings.notice(self._own_containers())
-        self.do(commands.Remove(name, volumes, force))
+        self.do(commands.Remove(reference(box), volumes, force))
 
     def changes(self, box: Box) -> pd.DataFrame:
         """`docker diff` as a DataFrame: `kind` (A added, C changed, D deleted) and `path`."""
-        found = self.do(commands.Diff(self._name(box))) or []
+        found = self.do(commands.Diff(reference(box))) or []
         return pd.DataFrame([("CAD"[item["Kind"]], item["Path"]) for item in found], columns=["kind", "path"])
-
-    def container(self, box: Box) -> Container:
-        """docker-py's `Container`, as it is now; `NotFoundError` with near names where there is none."""
-        name = self._name(box)
-        try:
-            return self.engine.client.containers.get(name)
-        except docker.errors.NotFound:
-            names = [self.belongings.short(_first_name(item)) for item in self._own_containers()]
-            raise NotFoundError(
-                f"There is no container {self.belongings.short(name)}.",
-                f"Seen on: {self.engine!r}",
-                near(self.belongings.short(name), names),
-            ) from None
 
     def containers(self, all: bool = False) -> pd.DataFrame:
         """`docker ps -a` as a DataFrame: `name`, `image`, `state`, `mounts`, `ports`, `id` (12 digits).
 
         What this lab may touch; with `all` everything on the engine.
         """
-        rows = []
-        for item in self.do(commands.ListContainers()):
-            if all or self.belongings.may_touch(item["Labels"]):
-                mounts = ", ".join(
-                    f"{mount.get('Name') or mount['Source']}:{mount['Destination']}" for mount in item["Mounts"]
-                )
-                ports = ", ".join(
-                    f"{port['IP']}:{port['PublicPort']}->{port['PrivatePort']}"
-                    for port in item["Ports"]
-                    if "PublicPort" in port
-                )
-                name = self.belongings.short(_first_name(item))
-                rows.append((name, item["Image"], item["State"], mounts, ports, item["Id"][:12]))
-        return pd.DataFrame(rows, columns=["name", "image", "state", "mounts", "ports", "id"])
-
-    def _name(self, box: Box) -> str:
-        return self.belongings.full(box) if isinstance(box, str) else str(box.name)
-
-    def _touch(self, box: Box) -> str:
-        """The engine's name of a container that this lab may change."""
-        container = self.container(box) if isinstance(box, str) else box
-        self.belongings.refuse_foreign("container", str(container.name), container.labels)
-        return str(container.name)
-
-    def _own_containers(self) -> list[dict[str, Any]]:
-        labels = [f"{key}={value}" for key, value in self.belongings.labels.items()]
-        found = self.engine.client.api.containers(all=True, filters={"label": labels})
-        return [item for item in found if self.belongings.made(item["Labels"])]
+        found = self.do(commands.ListContainers())
+        return listings.containers(
+            (item for item in found if all or self.belongings.may_touch(item["Labels"])), self.belongings
+        )
 
     # Volumes
 
     def create_volume(self, name: str) -> Any:
         """`docker volume create`: docker-py's `Volume`, new or this lab's own of that name."""
-        made = self.do(commands.CreateVolume(name))
-        # The engine hands out an existing volume as if it had made it; its labels tell whose it is.
-        self.belongings.refuse_foreign("volume", made.name, made.attrs["Labels"])
-        return made
+        return self.do(commands.CreateVolume(name))
 
     def inspect_volume(self, name: str) -> dict[str, Any]:
         """`docker volume inspect`: the engine's record, with Name, Driver, Mountpoint, Scope, Labels."""
@@ -290,65 +278,28 @@ class Lab:
 
         What this lab may touch; with `all` everything on the engine. `used_by` lists containers, stopped ones too.
         """
-        users = self._users()
-        rows = [
-            (self.belongings.short(item["Name"]), item["Driver"], is_anonymous(item["Name"]))
-            + (", ".join(users.get(item["Name"], ())), item["Mountpoint"])
-            for item in self.do(commands.ListVolumes())
-            if all or self.belongings.may_touch(item["Labels"], item["Name"])
-        ]
-        return pd.DataFrame(rows, columns=["name", "driver", "anonymous", "used_by", "mountpoint"])
+        found = self.do(commands.ListVolumes())
+        mine = (item for item in found if all or self.belongings.may_touch(item["Labels"], item["Name"]))
+        return listings.volumes(mine, self._users(), self.belongings)
 
-    def plan_prune(self, all: bool = False) -> Plan:
+    def plan_prune(self, all: bool = False) -> prune.Plan:
         """What `docker volume prune` (with `all`, `--all`) would remove on this engine; `.apply()` removes just that.
 
         Before Engine 23 a prune takes every unused volume; from 23 on only anonymous ones, all with `--all`.
         """
-        users, named_too = self._users(), all or prunes_named(self.engine.api_version)
-        removes, keeps, foreign = [], [], []
-        for item in self.engine.client.api.volumes()["Volumes"] or []:
-            name, anonymous = item["Name"], is_anonymous(item["Name"])
-            if not self.belongings.may_touch(item["Labels"], name):
-                foreign += [name] if name not in users and (anonymous or named_too) else []
-                continue
-            row = (self.belongings.short(name), anonymous)
-            if name in users:
-                keeps.append((*row, f"used by {', '.join(users[name])}"))
-            elif anonymous or named_too:
-                removes.append((*row, "unused"))
-            else:
-                keeps.append((*row, "named: only prune --all takes it"))
-        columns = ["name", "anonymous", "why"]
-        rule = (
-            "all unused volumes"
-            if prunes_named(self.engine.api_version)
-            else "unused anonymous volumes, all with --all"
-        )
-        note = f"Engine {self.engine.version} prunes {rule}. Volumes that are not this lab's are left alone."
-        return Plan(
-            pd.DataFrame(removes, columns=columns), pd.DataFrame(keeps, columns=columns), foreign, note, self.do
-        )
-
-    def _volume(self, name: str) -> dict[str, Any]:
-        api = self.engine.client.api
-        try:
-            record: dict[str, Any] = api.inspect_volume(name)
-        except docker.errors.NotFound:
-            names = [self.belongings.short(item["Name"]) for item in api.volumes()["Volumes"] or []]
-            short = self.belongings.short(name)
-            raise NotFoundError(
-                f"There is no volume {short}.", f"Seen on: {self.engine!r}", near(short, names)
-            ) from None
-        return record
+        self.belongings.recall()
+        found = self._ask(commands.ListVolumes())
+        return prune.plan(found, self._users(), self.belongings, self.engine, self.do, all=all)
 
     def _users(self) -> dict[str, list[str]]:
-        """By volume, the containers that use it, stopped ones too."""
-        users: dict[str, list[str]] = {}
-        for item in self.engine.client.api.containers(all=True):
-            for mount in item["Mounts"]:
-                if mount["Type"] == "volume":
-                    users.setdefault(mount["Name"], []).append(self.belongings.short(_first_name(item)))
-        return users
+        return listings.users(self._ask(commands.ListContainers()), self.belongings)
+
+    def _ask(self, command: commands.Command) -> Any:
+        """What a command that only looks gives, for an answer of our own: not shown, not recorded."""
+        try:
+            return command.call(self.engine.client)
+        except REFUSALS as error:
+            raise explain(error, command, self.engine.client, self.belongings) from None
 
     # The sitting as a whole
 
@@ -385,33 +336,25 @@ class Lab:
         Returns what went, as in `["container writer", "volume my-data"]`. Anything still used by something foreign is
         left and said.
         """
-        client, gone, left = self.engine.client, [], []
-        containers = self._own_containers()
-        self.belongings.notice(containers)
-        for item in containers:
-            self.do(commands.Remove(_first_name(item), volumes=True, force=True))
-            gone.append(f"container {self.belongings.short(_first_name(item))}")
-        for item in client.api.volumes()["Volumes"] or []:
-            if self.belongings.made(item["Labels"], item["Name"]):
-                try:
-                    self.do(commands.RemoveVolume(item["Name"]))
-                    gone.append(f"volume {self.belongings.short(item['Name'])}")
-                except (InUseError, NotFoundError) as error:
-                    left.append(str(error))
-        labels = {"label": [f"{key}={value}" for key, value in self.belongings.labels.items()]}
-        for network in client.networks.list(filters=labels):
-            network.remove()
-            gone.append(f"network {network.name}")
-        for image in client.images.list(filters=labels):
-            client.images.remove(str(image.id), force=True)
-            gone.append(f"image {', '.join(image.tags) or image.short_id}")
+        self.belongings.recall()
+        gone, left = [], []
+        for thing, command in self.claims.everything():
+            try:
+                self.do(command)
+            except NotFoundError:
+                continue  # it went by itself, as a container with --rm does
+            except EngineError:
+                raise
+            except DockerLabError as error:
+                left.append(str(error))
+            else:
+                gone.append(thing)
         if left:
-            self.say("Left, since it is used by something that this lab did not make:\n" + "\n".join(left))
+            self.say("\n".join(["Left, since something that this lab did not make uses it:", *left]))
         else:
             self.belongings.forget()
         return gone
 
 
-def _first_name(record: Mapping[str, Any]) -> str:
-    """A container's name in a record of `docker ps`, where links add further ones."""
-    return str(min(record["Names"], key=len)).lstrip("/")
+def _new_name(image: str) -> str:
+    return f"{re.split('[:@]', image.rpartition('/')[2])[0]}-{token_hex(3)}"

@@ -18,7 +18,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 @magics_class
 class DockerMagics(Magics):
-    """`%docker volume ls`; `%%docker exec -i …` with the cell's body as standard input; `%%docker` alone, a line each."""
+    """`%docker volume ls`; `%%docker exec -i …` with the cell as standard input; `%%docker` alone, a line each."""
 
     @no_var_expand  # IPython would take the braces of --format '{{.Name}}' for its own.
     @line_cell_magic

@@ -43,11 +43,12 @@ class Mount:
             )
 
 
-def _csv(*options: str) -> str:
+def csv_record(*options: str) -> str:
     """Options as one --mount value: the CLI reads it as a CSV record, so a comma in a path is quoted, not lost."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(options)
-    return line.getvalue()
+    # The writer quotes a line break in a field only if its own line ends have one.
+    csv.writer(line, lineterminator="\r\n").writerow(options)
+    return line.getvalue().removesuffix("\r\n")
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ class _Sourced(Mount):
             return ["-v", ":".join((self.source, self.target, *([",".join(modes)] if modes else [])))]
         long = {"ro": "readonly", "nocopy": "volume-nocopy"}
         options = (f"type={kind}", f"source={self.source}", f"target={self.target}", *(long[mode] for mode in modes))
-        return ["--mount", _csv(*options)]
+        return ["--mount", csv_record(*options)]
 
 
 @dataclass(frozen=True)
 class Volume(_Sourced):
-    """A named volume at a path of the container; an empty one is first filled with the image's files, unless `nocopy`."""
+    """A named volume at a path of the container; an empty one is first filled with the image's, unless `nocopy`."""
 
     nocopy: bool = False
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
+import pandas as pd
+
+from .belongings import Belongings, is_anonymous
 from .commands import RemoveVolume
-from .errors import InUseError, NotFoundError
+from .engine.find import Engine
+from .errors import ForeignError, InUseError, NotFoundError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["Plan", "prunes_named"]
+__all__ = ["Plan", "plan", "prunes_named"]
 
 
 def prunes_named(api_version: str) -> bool:
@@ -40,13 +41,14 @@ class Plan:
     def apply(self) -> list[str]:
         """Remove exactly the volumes listed, and return the names that went.
 
-        One that has come into use since, or is gone already, is passed over. What goes cannot be brought back.
+        One that has come into use since, is gone already or has become another's is passed over. What goes cannot be
+        brought back.
         """
         gone = []
         for name in self.removes["name"]:
             try:
                 self._do(RemoveVolume(name))
-            except (InUseError, NotFoundError):
+            except (InUseError, NotFoundError, ForeignError):
                 continue
             gone.append(name)
         return gone
@@ -64,4 +66,34 @@ class Plan:
         count = len(self.removes)
         if not count:
             return "A prune would remove nothing."
-        return f"A prune would remove {count} volume{'s' * (count > 1)}, for good. Nothing is removed yet: .apply() does it."
+        volumes = f"{count} volume{'s' * (count > 1)}"
+        return f"A prune would remove {volumes}, for good. Nothing is removed yet: .apply() does it."
+
+
+def plan(
+    volumes: Iterable[Mapping[str, Any]],
+    used_by: Mapping[str, list[str]],
+    belongings: Belongings,
+    engine: Engine,
+    do: Callable[[RemoveVolume], object],
+    *,
+    all: bool,
+) -> Plan:
+    """The plan of a prune on that engine: `volumes` are its records, `used_by` names their containers."""
+    named_too = all or prunes_named(engine.api_version)
+    removes, keeps, foreign = [], [], []
+    for item in volumes:
+        name, anonymous = item["Name"], is_anonymous(item["Name"])
+        used, goes = name in used_by, anonymous or named_too
+        if not belongings.may_touch(item["Labels"], name):
+            foreign += [name] if goes and not used else []
+        elif used:
+            keeps.append((belongings.short(name), anonymous, f"used by {', '.join(used_by[name])}"))
+        elif goes:
+            removes.append((belongings.short(name), anonymous, "unused"))
+        else:
+            keeps.append((belongings.short(name), anonymous, "named: only prune --all takes it"))
+    columns = ["name", "anonymous", "why"]
+    rule = "all unused volumes" if prunes_named(engine.api_version) else "unused anonymous volumes, all with --all"
+    note = f"Engine {engine.version} prunes {rule}. Volumes that are not this lab's are left alone."
+    return Plan(pd.DataFrame(removes, columns=columns), pd.DataFrame(keeps, columns=columns), foreign, note, do)

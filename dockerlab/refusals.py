@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import docker.errors
-import requests
+import requests.exceptions
+import urllib3.exceptions
 
+from .belongings import Belongings, is_anonymous
 from .commands import Command, Run
-from .errors import CommandError, DockerLabError, EngineError, InUseError, NotFoundError
+from .errors import CommandError, DockerLabError, EngineError, ForeignError, InUseError, NotFoundError
+from .listings import first_name
+from .words import redact_message
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["explain", "near"]
+__all__ = ["REFUSALS", "explain", "near"]
+
+# What docker-py raises when the engine says no, or nothing; streams raise urllib3's own and the socket's.
+REFUSALS = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+)
 
 
 def near(name: str, names: list[str]) -> str:
@@ -26,7 +39,7 @@ def near(name: str, names: list[str]) -> str:
     return f"There are: {', '.join(sorted(names)[:8])}." if names else "There is none yet."
 
 
-def explain(error: Exception, command: Command, client: DockerClient) -> DockerLabError:
+def explain(error: Exception, command: Command, client: DockerClient, belongings: Belongings) -> DockerLabError:
     """The same refusal as one of ours; what the engine said stays in it, passwords do not."""
     line = command.redacted()
     if not isinstance(error, docker.errors.APIError):
@@ -35,76 +48,101 @@ def explain(error: Exception, command: Command, client: DockerClient) -> DockerL
             f"Seen: {type(error).__name__}.",
             "Run `python3 -m dockerlab doctor`; after a restart of the engine run the cell again.",
         )
-    said = str(error.explanation or error)
+    said = redact_message(str(error.explanation or error).strip(), command.words())
     try:
-        return _known(said, line, command, client) or CommandError(
-            f"The engine refused: {line}", f"It said: {said.strip()}", "Mend what it names and run it again."
-        )
-    except (docker.errors.DockerException, requests.exceptions.RequestException):
-        return CommandError(f"The engine refused: {line}", f"It said: {said.strip()}")
+        known = _known(said, command, client, belongings)
+    except ForeignError as foreign:
+        return foreign
+    except REFUSALS:
+        known = None
+    return known or CommandError(
+        f"The engine refused: {line}", f"It said: {said}", "Mend what it names and run it again."
+    )
 
 
-def _known(said: str, line: str, command: Command, client: DockerClient) -> DockerLabError | None:
+def _known(said: str, command: Command, client: DockerClient, belongings: Belongings) -> DockerLabError | None:
+    line = command.redacted()
     if match := re.search(r"container name \"/?([^\"]+)\" is already in use", said):
-        return InUseError(
-            f"The name {match[1]} is taken by another container.",
-            f"It is {client.containers.get(match[1]).status}.",
-            f"Remove that one first (docker rm -f {match[1]}), or choose another name.",
-        )
-    if match := re.search(
-        r"Bind for ([\d.]+:\d+) failed: port is already allocated|bind: address already in use", said
-    ):
-        port = match[1] or "the port"
-        users = [
-            str(container["Names"][0]).lstrip("/")
-            for container in client.api.containers()
-            if any(f"{item.get('IP')}:{item.get('PublicPort')}" == port for item in container["Ports"])
-        ]
-        return InUseError(
-            f"Nothing was started: {port} is in use.",
-            f"By: {', '.join(users) or 'a program outside this engine'}.",
-            "Stop that one first, or publish another port of the host.",
-        )
+        return _name_taken(client.containers.get(match[1]), belongings)
+    if "port is already allocated" in said or "address already in use" in said:
+        port = re.search(r"(?:Bind for|listen \w+) ([\d.]+:\d+)", said)
+        return _port_taken(port[1] if port else "the port", client)
     if "volume is in use" in said:
-        name = getattr(command, "name", "")
-        using = client.api.containers(all=True, filters={"volume": name})
-        listed = [
-            f"{container['Names'][0].lstrip('/')} ({container['State']}, at {mount['Destination']})"
-            for container in using
-            for mount in container["Mounts"]
-            if mount.get("Name") == name
-        ]
-        first = using[0]["Names"][0].lstrip("/") if using else "it"
-        return InUseError(
-            f"The volume {name} is in use and stays.",
-            f"By: {', '.join(listed)}. A stopped container uses its volumes too.",
-            f"Remove the container first: docker rm -f {first}",
-        )
-    if match := re.search(r"(?i)no such (container|volume):? *\"?([^\"\s]*)", said):
-        kind, name = (match[1].lower(), match[2] or getattr(command, "name", "") or getattr(command, "container", ""))
-        if kind == "container":
-            names = [container["Names"][0].lstrip("/") for container in client.api.containers(all=True)]
-        else:
-            names = [volume["Name"] for volume in client.api.volumes()["Volumes"] or []]
-        return NotFoundError(f"There is no {kind} {name}.", f"Seen on: {line}", near(name, names))
-    if "get " in said and "no such volume" in said:
-        return NotFoundError(f"There is no such volume: {line}", f"It said: {said}")
+        return _volume_used(str(getattr(command, "name", "")), client, belongings)
+    if match := re.search(r"(?i)no such (container|volume)(?::? \"?([^\"\s]+))?", said):
+        kind = match[1].lower()
+        return _missing(kind, match[2] or str(getattr(command, "name", "")), client, belongings)
     if match := re.search(r"bind source path does not exist: (.*)", said):
         return NotFoundError(
             f"The host folder {match[1]} does not exist, and --mount does not make it.",
             f"Seen on: {line}",
             "Make the folder first; -v would have made an empty one, owned by root.",
         )
-    if re.search(r"executable file not found|no such file or directory: unknown", said) and isinstance(command, Run):
+    if isinstance(command, Run) and re.search(r"executable file not found|exec.*: no such file or directory", said):
         return CommandError(
             f"The image {command.image} has no such program: {' '.join(command.command or ())}",
-            f"It said: {said.strip().splitlines()[0]}",
+            f"It said: {said.splitlines()[0]}",
             "Name a program that the image has.",
         )
     if "is not running" in said:
+        name = str(getattr(command, "container", "NAME"))
         return CommandError(
-            f"The container is not running: {line}",
-            f"It said: {said.strip()}",
-            "Start it first: docker start and its name.",
+            f"The container is not running: {line}", f"It said: {said}", f"Start it first: docker start {name}"
         )
     return None
+
+
+def _name_taken(container: Any, belongings: Belongings) -> DockerLabError:
+    belongings.refuse_foreign("container", container.name, container.labels)
+    return InUseError(
+        f"The name {container.name} is taken by another container.",
+        f"It is {container.status}.",
+        f"Remove that one first (docker rm -f {container.name}), or choose another name.",
+    )
+
+
+def _port_taken(port: str, client: DockerClient) -> DockerLabError:
+    users = [
+        first_name(item)
+        for item in client.api.containers()
+        if any(f"{public.get('IP')}:{public.get('PublicPort')}" == port for public in item["Ports"])
+    ]
+    return InUseError(
+        f"Nothing was started: {port} is in use.",
+        f"By: {', '.join(users) or 'a program outside this engine'}.",
+        "Stop that one if it is yours, or publish another port of the host.",
+    )
+
+
+def _volume_used(volume: str, client: DockerClient, belongings: Belongings) -> DockerLabError:
+    using = client.api.containers(all=True, filters={"volume": volume})
+    listed = [
+        f"{first_name(item)} ({item['State']}, at {mount['Destination']})"
+        for item in using
+        for mount in item["Mounts"]
+        if mount.get("Name") == volume
+    ]
+    foreign = [first_name(item) for item in using if not belongings.may_touch(item["Labels"])]
+    if foreign:
+        next_step = f"{foreign[0]} is not this lab's: whoever made it removes it first."
+    else:
+        next_step = f"Remove the container first: docker rm -f {' '.join(map(first_name, using))}"
+    return InUseError(
+        f"The volume {volume} is in use and stays.",
+        f"By: {', '.join(listed)}. A stopped container uses its volumes too.",
+        next_step,
+    )
+
+
+def _missing(kind: str, name: str, client: DockerClient, belongings: Belongings) -> DockerLabError:
+    if kind == "container":
+        names = _touchable(belongings, ((first_name(item), item["Labels"]) for item in client.api.containers(all=True)))
+    else:
+        volumes = client.api.volumes()["Volumes"] or []
+        names = _touchable(belongings, ((item["Name"], item["Labels"]) for item in volumes))
+    name = name[:12] if is_anonymous(name) else belongings.short(name)
+    return NotFoundError(f"There is no {kind} {name}.", near(name, names), f"Look with lab.{kind}s().")
+
+
+def _touchable(belongings: Belongings, found: Iterable[tuple[str, Mapping[str, str] | None]]) -> list[str]:
+    return [belongings.short(name) for name, labels in found if belongings.may_touch(labels, name)]

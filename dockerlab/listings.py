@@ -1,0 +1,67 @@
+"""The engine's records of containers and volumes as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from .belongings import Belongings, is_anonymous
+
+__all__ = ["containers", "first_name", "users", "volumes"]
+
+Record = Mapping[str, Any]
+
+
+def first_name(record: Record) -> str:
+    """A container's name in a record of `docker ps`, where links add further ones."""
+    return str(min(record["Names"], key=len)).lstrip("/")
+
+
+def containers(records: Iterable[Record], belongings: Belongings) -> pd.DataFrame:
+    """`docker ps` as a DataFrame: `name`, `image`, `state`, `mounts`, `ports`, `id` (12 digits)."""
+    rows = []
+    for item in records:
+        mounts = (
+            f"{belongings.short(mount.get('Name', '')) or mount['Source']}:{mount['Destination']}"
+            for mount in item["Mounts"]
+        )
+        ports = (
+            f"{port['IP']}:{port['PublicPort']}->{port['PrivatePort']}"
+            for port in item["Ports"]
+            if "PublicPort" in port
+        )
+        name = _shown(first_name(item), item, belongings)
+        rows.append((name, item["Image"], item["State"], ", ".join(mounts), ", ".join(ports), item["Id"][:12]))
+    return pd.DataFrame(rows, columns=["name", "image", "state", "mounts", "ports", "id"])
+
+
+def volumes(records: Iterable[Record], used_by: Mapping[str, list[str]], belongings: Belongings) -> pd.DataFrame:
+    """`docker volume ls` as a DataFrame: `name`, `driver`, `anonymous`, `used_by`, `mountpoint`."""
+    rows = [
+        (
+            _shown(item["Name"], item, belongings),
+            item["Driver"],
+            is_anonymous(item["Name"]),
+            ", ".join(used_by.get(item["Name"], ())),
+            item["Mountpoint"],
+        )
+        for item in records
+    ]
+    return pd.DataFrame(rows, columns=["name", "driver", "anonymous", "used_by", "mountpoint"])
+
+
+def users(records: Iterable[Record], belongings: Belongings) -> dict[str, list[str]]:
+    """By volume, the containers of these records that use it."""
+    by_volume: dict[str, list[str]] = {}
+    for item in records:
+        for mount in item["Mounts"]:
+            if mount["Type"] == "volume":
+                by_volume.setdefault(mount["Name"], []).append(_shown(first_name(item), item, belongings))
+    return by_volume
+
+
+def _shown(name: str, record: Record, belongings: Belongings) -> str:
+    # Only what is this lab's is called by its short name: a foreign one may happen to begin with the owner's prefix.
+    return belongings.short(name) if belongings.may_touch(record["Labels"], name) else name

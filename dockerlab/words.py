@@ -1,0 +1,126 @@
+"""Docker's own words: what every command has in common, its line for each shell, and the line without passwords."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .errors import CommandError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = ["Command", "argv", "checked_pairs", "pairs", "redact", "redact_message"]
+
+# A bare comma makes an array in PowerShell, and a dot splits what looks like an option.
+_PLAIN_IN_POWERSHELL = re.compile(r"--?[A-Za-z-]+|[A-Za-z0-9_./:=\\+][A-Za-z0-9_./:=\\+-]*")
+_QUOTES_IN_POWERSHELL = re.compile("(['‘’‚‛])")  # noqa: RUF001 - it takes each of these for a single quote
+
+_NAME = r"[\w.-]*(?:PASS|SECRET|TOKEN|CREDENTIAL|_PWD|(?<![A-Za-z0-9])KEY(?![A-Za-z0-9]))[\w.-]*"
+_FLAG = re.compile(rf"--?{_NAME}", re.IGNORECASE)
+# A whole word, as an option's value is one: what follows the "=" is secret to its end.
+_PAIR = re.compile(rf"((?:--?[\w-]*=)?{_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
+# Within a longer text: a shell's assignment, a connection's settings, JSON, SQL's PASSWORD '…', a URL's login.
+_INSIDE = [
+    re.compile(rf"((?<![\w.-]){_NAME}(?:\s*=|['\"]\s*:)\s*)('[^']*'|\"[^\"]*\"|[^\s;&|'\")]+)", re.IGNORECASE),
+    re.compile(r"(PASSWORD\s+)('(?:[^']|'')*')", re.IGNORECASE),
+    re.compile(r"(://[^:/@\s]*:)([^@\s]+(?=@))"),
+]
+_STARS = r"\1***"
+
+
+class Command:
+    """One docker command: `words()` is its argument list, `call(client)` does the same through the SDK."""
+
+    def words(self) -> list[str]:
+        """The command line as `execve` takes it, `docker` first."""
+        raise NotImplementedError
+
+    def call(self, client: DockerClient) -> Any:
+        """Do it on that engine; docker-py's own exceptions come through."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return shlex.join(self.words())
+
+    def __repr__(self) -> str:
+        return f"<{self.redacted()}>"
+
+    def powershell(self) -> str:
+        """The same line for PowerShell, where a quote inside quotes is doubled."""
+        return " ".join(
+            word if _PLAIN_IN_POWERSHELL.fullmatch(word) else "'" + _QUOTES_IN_POWERSHELL.sub(r"\1\1", word) + "'"
+            for word in self.words()
+        )
+
+    def redacted(self) -> str:
+        """The line with secret-looking values starred out, for errors and records."""
+        return redact(self.words())
+
+
+def argv(command: str | Sequence[str] | None) -> tuple[str, ...]:
+    """A command as a list of words; a string is split as a shell would split it."""
+    if not isinstance(command, str):
+        return tuple(command or ())
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise CommandError(
+            "This command cannot be split into words.", f"Seen: {error}.", "Close its quotes, or give a list of words."
+        ) from None
+
+
+def pairs(flag: str, values: Mapping[str, str]) -> list[str]:
+    """`-e name=value` for each, as words."""
+    return [word for key, value in values.items() for word in (flag, f"{key}={value}")]
+
+
+def checked_pairs(values: Mapping[str, str]) -> dict[str, str]:
+    """Variables or labels as a dict of our own: a command is a value, whatever becomes of the caller's dict."""
+    for key in values:
+        if not key or re.search(r"[=\s]", key):
+            raise CommandError(
+                "A variable or label needs a name without '=' and spaces.",
+                f"Seen: {key!r}.",
+                "Give name and value apart.",
+            )
+    return {key: str(value) for key, value in values.items()}
+
+
+def redact(words: Sequence[str]) -> str:
+    """A command line whose passwords are stars: values of secret-looking names, SQL's, and those in URLs."""
+    return shlex.join(_starred(words))
+
+
+def redact_message(text: str, words: Sequence[str]) -> str:
+    """What a program said about a command line, without the passwords that stood in the line."""
+    for secret in sorted(set(_secrets(words)), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return _inside(text)
+
+
+def _starred(words: Sequence[str]) -> Iterator[str]:
+    before = ""
+    for word in words:
+        yield "***" if _FLAG.fullmatch(before) else _inside(_PAIR.sub(_STARS, word) if _PAIR.fullmatch(word) else word)
+        before = word
+
+
+def _inside(text: str) -> str:
+    for pattern in _INSIDE:
+        text = pattern.sub(_STARS, text)
+    return text
+
+
+def _secrets(words: Sequence[str]) -> Iterator[str]:
+    before = ""
+    for word in words:
+        if _FLAG.fullmatch(before):
+            yield word
+        elif match := _PAIR.fullmatch(word):
+            yield match[2]
+        else:
+            yield from (match[2].strip("'\"") for pattern in _INSIDE for match in pattern.finditer(word))
+        before = word

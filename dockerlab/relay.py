@@ -159,14 +159,13 @@ class Relay:
     def _receive(self, far: Any, near: socket.socket) -> str:
         """Pass on what `nc` writes until it ends, and return its complaint."""
         # Without a terminal the engine sends frames: kind (1 is standard output), length, and that many bytes.
-        complaint = b""
-        with far.makefile("rb") as frames:
-            while len(header := frames.read(8)) == 8:
-                kind, size = struct.unpack(">BxxxL", header)
-                if kind == 1:
-                    near.sendall(frames.read(size))
-                else:
-                    complaint += frames.read(size)
+        frames, complaint = far.makefile("rb"), b""
+        while len(header := frames.read(8)) == 8:
+            kind, size = struct.unpack(">BxxxL", header)
+            if kind == 1:
+                near.sendall(frames.read(size))
+            else:
+                complaint += frames.read(size)
         return complaint.decode(errors="replace").strip()
 
 

@@ -101,7 +101,7 @@ def doctor(chosen: Arguments) -> int:
     from .doctor import examine
 
     report = examine()
-    print(json.dumps(report.as_dict(), indent=2) if chosen.json else report)
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if chosen.json else report)
     return 0 if report.usable else 1
 
 

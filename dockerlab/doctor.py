@@ -14,9 +14,10 @@ from typing import Any
 from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
+from .commands import Output
 from .engine import images
-from .engine.find import Engine, attempts
-from .errors import DockerLabError
+from .engine.find import Attempt, Engine, attempts
+from .errors import CommandError, DockerLabError
 from .lab import Lab
 from .postgres import Postgres
 
@@ -76,6 +77,15 @@ def examine() -> Report:
     Both live in a lab of their own that is removed again. Images are used if they are there, never pulled or built.
     """
     tried = attempts()
+    try:
+        return _examine(tried)
+    finally:
+        for attempt in tried:
+            if attempt.engine:
+                attempt.engine.client.close()
+
+
+def _examine(tried: list[Attempt]) -> Report:
     engine = next((attempt.engine for attempt in tried if attempt.engine), None)
     system = {
         "dockerlab": metadata.version("dockerlab"),
@@ -125,16 +135,18 @@ def _try(origin: str, deed: Callable[[], str]) -> Trial:
 
 
 def _run_container(lab: Lab) -> str:
-    said = lab.run("alpine", "echo it runs", detach=False, remove=True)
-    return f"a real one said {said.text.strip()!r}"
+    said: Output = lab.run("alpine", "echo it runs", detach=False, remove=True)
+    if said.text != "it runs\n":
+        raise CommandError("A container ran, but did not say what it was told.", f"Seen: {said!r}.")
+    return "a real one ran and spoke"
 
 
 def _ask_postgres(lab: Lab) -> str:
     name = f"{lab.name}-db"
     password = secrets.token_hex(8)
     db = Postgres(lab, name, volume=name, user="doctor", password=password, database="doctor")
-    version = db.sql("SHOW server_version").iloc[0, 0]
-    return f"a real one, {version}, answered from this machine"
+    version = str(db.sql("SHOW server_version").iloc[0, 0])
+    return f"a real one, {version}, let us in from this machine and answered"
 
 
 def _next_step(origins: dict[str, str], container: Trial, postgres: Trial) -> str:

@@ -163,10 +163,12 @@ def _index() -> dict[str, str]:
     """Return where pip was told to install from, in uv's terms: a class may have a mirror of its own."""
     if {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ) or not util.find_spec("pip"):
         return {}
-    ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    answer = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
-    index = os.environ.get("PIP_INDEX_URL") or answer
-    return {"UV_DEFAULT_INDEX": index} if index else {}
+    ask = [sys.executable, "-m", "pip", "config", "list"]
+    settings = subprocess.run(ask, capture_output=True, text=True, check=False).stdout
+    # In pip's order: the environment's word counts more than any file's.
+    given = re.search(r"^:env:\.index-url='(.+)'$", settings, re.MULTILINE)
+    given = given or re.search(r"^(?:global|install)\.index-url='(.+)'$", settings, re.MULTILINE)
+    return {"UV_DEFAULT_INDEX": given[1]} if given else {}
 
 
 @contextmanager

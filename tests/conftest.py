@@ -6,6 +6,8 @@ import fcntl
 import itertools
 import os
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,9 @@ import pytest
 
 from dockerlab import Lab
 from dockerlab.console import TEST_HOME
-from dockerlab.engine import private
+from dockerlab.engine import images, private
 from dockerlab.engine.find import Engine, find
+from dockerlab.environment import ROOT
 from dockerlab.errors import EngineError
 
 # Reasons for which a test may be skipped in CI.
@@ -74,6 +77,25 @@ def lab(engine: Engine) -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="session")
+def stranger(engine: Engine) -> Iterator[Engine]:
+    """A second engine with the first one's images, found by its address: to a lab it is not the course's own."""
+    first = Path(os.environ["DOCKERLAB_HOME"])
+    home = first.with_name(f"{first.name}-stranger")
+    private.stop(home, purge=True)  # what a run that was killed left behind
+    try:
+        found = find(private.start(home))
+    except EngineError as no_private:
+        pytest.skip(f"no second engine: {no_private.seen}")
+    try:
+        for name in ("alpine", "postgres:16-alpine"):
+            found.client.images.load(images.ensure(engine, name).save(named=True))
+        yield found
+    finally:
+        found.client.close()
+        private.stop(home, purge=True)
+
+
 @pytest.fixture
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home for another private engine, which is stopped and deleted afterwards; no other engine is asked for."""
@@ -82,6 +104,18 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     monkeypatch.setenv("DOCKERLAB_ENGINE", "private")
     yield home
     private.stop(home, purge=True)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project as a newcomer has it, in a folder whose name has a space, set up by its own first run."""
+    folder = tmp_path_factory.mktemp("a course") / "dockerlab"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
 
 
 @contextmanager

@@ -51,11 +51,7 @@ class Bridge:
 
     def address(self) -> IPv4Interface | None:
         """Return the bridge's address, or None where there is no such bridge."""
-        for link in self._ip("address", "show"):
-            if link["ifname"] == self.name:
-                for entry in link["addr_info"]:
-                    return IPv4Interface(f"{entry['local']}/{entry['prefixlen']}")
-        return None
+        return next(iter(self._links().get(self.name, ())), None)
 
     def up(self) -> IPv4Network:
         """Make the bridge be there, and return its range of addresses; one that was left behind is used again."""
@@ -74,13 +70,10 @@ class Bridge:
     def down(self) -> None:
         """Remove the bridge, those of networks that the engine made beside it, and the rules."""
         address = self.address()
-        if address is not None:
-            addresses = address.network.supernet(new_prefix=19)
-            for link in self._ip("address", "show", "type", "bridge"):
-                if any(IPv4Interface(entry["local"]) in addresses for entry in link["addr_info"]):
-                    self._run("ip", "link", "delete", link["ifname"])
-        elif Path("/sys/class/net", self.name).exists():
-            self._run("ip", "link", "delete", self.name)
+        addresses = address.network.supernet(new_prefix=19) if address else None
+        for link, its_addresses in self._links("type", "bridge").items():
+            if link == self.name or (addresses and any(one in addresses for one in its_addresses)):
+                self._run("ip", "link", "delete", link)
         for table, chain in (("nat", "POSTROUTING"), ("filter", "FORWARD")):
             self._iptables(table, "-D", chain, "-j", self.name)
             self._iptables(table, "-F", self.name)
@@ -114,20 +107,30 @@ class Bridge:
             pass  # not there to be removed, there already, or no firewall here
 
     def _ip(self, *words: str) -> list[dict[str, Any]]:
-        # A link without an address of this family may come as an empty entry.
-        return [entry for entry in json.loads(self._run("ip", "-json", "-4", *words) or "[]") if entry]
+        # Where nothing is to be told, that is an empty text or entry.
+        return [entry for entry in json.loads(self._run("ip", "-json", *words) or "[]") if entry]
+
+    def _links(self, *which: str) -> dict[str, list[IPv4Interface]]:
+        """The addresses of each link, by its name."""
+        return {
+            link["ifname"]: [
+                IPv4Interface(f"{entry['local']}/{entry['prefixlen']}")
+                for entry in link["addr_info"]
+                if entry["family"] == "inet"
+            ]
+            for link in self._ip("address", "show", *which)
+        }
 
     def _ways_out(self) -> list[str]:
-        return [route["dev"] for route in self._ip("route", "show", "default") if "dev" in route]
+        return [route["dev"] for route in self._ip("-4", "route", "show", "default") if "dev" in route]
 
     def _taken(self) -> Iterator[IPv4Network]:
-        for route in self._ip("route", "show", "table", "all"):
+        for route in self._ip("-4", "route", "show", "table", "all"):
             network = IPv4Network(route["dst"].replace("default", "0.0.0.0/0"), strict=False)
             if network.prefixlen > 1:  # the default route, whole or in two halves as VPNs write it, takes no range
                 yield network
-        for link in self._ip("address", "show"):
-            for entry in link["addr_info"]:
-                yield IPv4Interface(f"{entry['local']}/{entry['prefixlen']}").network
+        for addresses in self._links().values():
+            yield from (address.network for address in addresses)
         # A name server in the same range, behind the default route, must stay reachable.
         try:
             resolvers = Path("/etc/resolv.conf").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -250,24 +251,27 @@ def _kind(version: Mapping[str, object], info: Mapping[str, object]) -> str:
 
 
 def _no_socket(url: str) -> str | None:
-    """Say in plain words why a Unix socket can't answer; None where it may, or is none."""
+    """Say in plain words why a Unix socket does not answer; None where it does, or is none."""
     if not url.startswith("unix:"):
         return None
-    path = "/" + url.removeprefix("unix:").lstrip("/")
-    if not os.path.exists(path):
-        # A folder that we may not enter hides what is in it.
-        parent = next((str(p) for p in Path(path).parents if p.exists()), "/")
-        return "not there" if os.access(parent, os.X_OK) else "no permission"
-    return None if os.access(path, os.W_OK) else "no permission"
+    # Not left to docker-py, which keeps a socket open for each attempt that is refused.
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PROBE_SECONDS)
+        try:
+            connection.connect("/" + url.removeprefix("unix:").lstrip("/"))
+        except OSError as error:
+            return _reason(error)
+    return None
 
 
 def _reason(error: Exception) -> str:
-    """Return the plain reason inside an exception of docker-py, requests or urllib3."""
+    """Return the plain reason inside an exception of docker-py, requests, urllib3 or the system."""
     text = str(error)
     for sign, reason in {
         "Permission denied": "no permission",
         "Connection refused": "refused",
         "No such file": "not there",
+        "Not a directory": "not there",
         "timed out": f"no answer within {PROBE_SECONDS} s",
         "Name or service not known": "no such host",
         "name resolution": "no such host",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,15 +11,27 @@ __all__ = ["locked"]
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of that file, which is made where it is missing; its holder's end frees it, however it ends.
+def locked(path: Path, make: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold the lock of a file or folder, which `make` makes where it is missing: an empty file, if nothing is said.
 
-    Waits for a holder. Not on Windows, where the course makes nothing that needs it.
+    Waits for another holder. The lock ends with its holder, however that one ends, and a holder may delete what it
+    locked. Not on Windows, where the course makes nothing that needs it.
     """
     import fcntl
 
-    if not path.exists():
-        path.touch()
-    with path.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        if not path.exists():
+            (make or path.touch)()
+        try:
+            # Some network file systems lock only what is open for writing.
+            handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # Who waited for a holder that deleted it has locked something that nobody else will find.
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                yield
+                return
+        finally:
+            os.close(handle)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker
 import platformdirs
-from docker.errors import DockerException
 
 from dockerlab.engine import package
 from dockerlab.engine.bridge import Bridge
@@ -70,7 +72,7 @@ def start(home: Path | None = None) -> str:
             "Run `python3 -m dockerlab up`, which installs it.",
         )
     _check_disk(place)
-    with locked(_lock_file(place.key, run)):
+    with _held(place, run):
         if place.engine_pid() is None:
             _launch(place, run)
         _wait_until_ready(place, run)
@@ -86,7 +88,7 @@ def stop(home: Path | None = None, *, purge: bool = False) -> None:
     if not place.runtime.exists() and not (purge and place.folder.exists()):
         return
     run = _root_runner()
-    with locked(_lock_file(place.key, run)):
+    with _held(place, run):
         pid = place.engine_pid()
         if pid is not None:
             run("kill", "-TERM", str(pid))
@@ -178,10 +180,11 @@ class _Place:
 
     def mounts(self) -> list[Path]:
         """What an engine mounted below its own folders, the deepest first; not what a user mounted above them."""
-        points = (
-            Path(line.split()[4].encode().decode("unicode_escape"))
-            for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        )
+        points = [
+            # The kernel writes a blank and the like as a backslash and three octal digits.
+            Path(os.fsdecode(re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4])))
+            for line in Path("/proc/self/mountinfo").read_bytes().splitlines()
+        ]
         ours = [point for point in points if point.is_relative_to(self.data) or point.is_relative_to(self.runtime)]
         return sorted(ours, key=lambda point: len(point.parts), reverse=True)
 
@@ -196,8 +199,8 @@ def _words(pid: int) -> list[str]:
 
 def _launch(place: _Place, run: Callable[..., str]) -> None:
     _end_leftovers(place, run)
-    run("mkdir", "-p", str(place.runtime), str(place.folder))
-    with locked(_lock_file("network", run)):  # engines of several homes must not take the same addresses
+    run("mkdir", "-p", str(place.folder))
+    with locked(RUNTIME):  # engines of several homes must not take the same addresses
         addresses = Bridge(place.key, run).up()
     _, others = addresses.subnets(prefixlen_diff=1)
     settings = {
@@ -257,13 +260,15 @@ def _explain(place: _Place) -> EngineError:
 
 
 def _answers(place: _Place) -> bool:
-    if not place.socket.exists():
-        return False
-    try:
-        docker.APIClient(f"unix://{place.socket}", timeout=5).close()
-    except DockerException:
-        return False
-    return True
+    # By hand, since docker-py leaves a socket open for each attempt that is refused.
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(str(place.socket))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(100)
+        except OSError:
+            return False
 
 
 def _end_leftovers(place: _Place, run: Callable[..., str]) -> None:
@@ -284,12 +289,12 @@ def _check_disk(place: _Place) -> None:
     try:
         place.home.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(place.home).free
-        if free >= LEAST_FREE_BYTES and not os.access(place.home, os.W_OK):
-            raise PermissionError("it can't be written to")
+        if free >= LEAST_FREE_BYTES:
+            tempfile.TemporaryFile(dir=place.home).close()
     except OSError as error:
         raise EngineError(
             "The private engine can't keep its data.",
-            f"{place.home}: {error.strerror or error}.",
+            f"{place.home}: {error.strerror}.",
             "Make that folder writable, or set DOCKERLAB_HOME to another one.",
         ) from None
     if free < LEAST_FREE_BYTES:
@@ -330,12 +335,9 @@ def _root_runner() -> Callable[..., str]:
     return run
 
 
-def _lock_file(name: str, run: Callable[..., str]) -> Path:
-    path = RUNTIME / f"{name}.lock"
-    if not path.exists():  # the folder is root's; to lock a file it is enough to read it
-        run("mkdir", "-p", str(RUNTIME))
-        run("touch", str(path))
-    return path
+def _held(place: _Place, run: Callable[..., str]) -> AbstractContextManager[None]:
+    """One process at a time may start or stop this engine."""
+    return locked(place.runtime, lambda: run("mkdir", "-p", str(place.runtime)))
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:

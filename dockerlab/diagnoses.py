@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import psycopg
 
 from .errors import PostgresError
 from .frames import names
 
-__all__ = ["is_refusal", "of_exit", "of_login", "of_silence", "of_statement", "star", "tail"]
+__all__ = ["is_refusal", "of_exit", "of_login", "of_silence", "of_statement", "tail"]
 
 _ONLY_AT_FIRST = (
     "POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB count only when the data directory is first made, "
@@ -38,21 +39,12 @@ _REFUSED = re.compile(
     r"password authentication failed|role \".*\" (does not exist|is not permitted)|database \".*\" does not exist"
     r"|no pg_hba.conf entry|permission denied for database|no password supplied|not currently accepting connections"
 )
-_SETS_PASSWORD = re.compile(r"(?i)password\s*=?\s*[eE]?'((?:[^']|'')+)")
 _NEXT = {
     "42P01": 'Look at what there is: db.psql("\\\\dt").',
     "42703": 'Look at its columns: db.psql("\\\\d") and the table\'s name.',
     "57014": "It was cancelled, and nothing of it was kept.",
     "57P01": "The server was stopped while it worked; nothing of the call was kept. Start it, and run it again.",
 }
-
-
-def star(text: str, password: str = "", query: str = "") -> str:
-    """A text with that password, and any that the query or the text itself sets in SQL, starred out."""
-    for secret in (password, *_SETS_PASSWORD.findall(query), *_SETS_PASSWORD.findall(text)):
-        if secret:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    return text
 
 
 def tail(log: str, lines: int = 3) -> str:
@@ -102,17 +94,23 @@ def of_silence(name: str, waited: float | None, state: str, error: BaseException
     )
 
 
-def of_statement(query: str, error: psycopg.Error) -> PostgresError:
-    """Why a statement was refused: Postgres's message, the place with a caret before it, and its hint or ours."""
-    diagnosis = error.diag
-    message = diagnosis.message_primary or str(error).partition("\n")[0].strip('"')
-    seen = diagnosis.message_detail or f"In: {' '.join(query.split())[:100]}"
-    if diagnosis.statement_position:
-        place = int(diagnosis.statement_position) - 1
-        start, end = query.rfind("\n", 0, place) + 1, query.find("\n", place)
-        line = query[start:place] + "^" + query[place : end if end >= 0 else None]
-        seen = f"Line {query.count(chr(10), 0, place) + 1}, at the ^: {line.strip()}"
-    return PostgresError(f"Postgres refused this: {message}", seen, diagnosis.message_hint or _next_step(query, error))
+def of_statement(query: str, error: psycopg.Error, star: Callable[[str], str]) -> PostgresError:
+    """Why a statement was refused: Postgres's message, the place with a caret before it, and its hint or ours.
+
+    `star` takes the passwords out of a text.
+    """
+    told = error.diag
+    message = told.message_primary or str(error).partition("\n")[0].strip('"')
+    if told.statement_position:
+        place = int(told.statement_position) - 1
+        line, start = query.count("\n", 0, place) + 1, query.rfind("\n", 0, place) + 1
+        # Cut only when the passwords are out: half of one would not be found any more.
+        before, _, after = star(f"{query[start:place]}\0{query[place:].partition(chr(10))[0]}").partition("\0")
+        seen = f"Line {line}, at the ^: {before.lstrip()[-70:]}^{after.rstrip()[:70]}"
+    else:
+        seen = told.message_detail or f"In: {' '.join(star(query).split())[:100]}"
+    next_step = told.message_hint or _next_step(query, error)
+    return PostgresError(f"Postgres refused this: {star(message)}", " ".join(star(seen).split()), star(next_step))
 
 
 def _next_step(query: str, error: psycopg.Error) -> str:

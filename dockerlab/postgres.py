@@ -26,6 +26,7 @@ from .errors import DockerLabError, InUseError, NotFoundError, PostgresError
 from .frames import bind, run
 from .pgdata import data_source, volume_target
 from .relay import Route
+from .words import redact_message
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -86,7 +87,7 @@ class Postgres:
         image: str = "postgres:16-alpine",
         timeout: float = 60,
     ) -> None:
-        self.lab, self.name, self.image, self._timeout = lab, name, image, timeout
+        self.lab, self.name, self.image, self._timeout = lab, name, lab.claims.image(image), timeout
         # SQLAlchemy's URL keeps the password out of whatever shows it.
         self._login = sqlalchemy.URL.create("postgresql+psycopg", user, password, database=database or user)
         self._route = Route(lab, name, PORT)
@@ -182,11 +183,13 @@ class Postgres:
         Int64, booleans boolean, text string, timestamps datetime64 (UTC where they have a zone); numeric is Decimal,
         and date, UUID, json, arrays and bytea are Python objects. Raises `PostgresError` with the place of the mistake.
         """
-        start = time.perf_counter()
-        text, answer = self._ask(query, params)
-        outcome = answer.what if isinstance(answer, DockerLabError) else "done"
-        line = _with_input(self._words("-i"), text)
-        self.lab.record(line, self._starred(line), time.perf_counter() - start, outcome)
+        start, text, outcome = time.perf_counter(), query, "interrupted"
+        try:
+            text, answer = self._ask(query, params)
+            outcome = answer.what if isinstance(answer, DockerLabError) else "done"
+        finally:
+            line = _with_input(self._words("-i"), text)
+            self.lab.record(line, self._starred(line), time.perf_counter() - start, outcome)
         if isinstance(answer, DockerLabError):
             raise answer
         return answer
@@ -221,18 +224,16 @@ class Postgres:
                 text = bind(query, params, connection)
                 return text, run(connection, text)
         except psycopg.Error as error:
-            found = diagnoses.of_statement(text, error)
-            return text, PostgresError(
-                self._starred(found.what, text), self._starred(found.seen, text), found.next_step
-            )
+            return text, diagnoses.of_statement(text, error, lambda said: self._starred(said, text))
         except DockerLabError as error:
             return text, error
 
     def _starred(self, text: str, query: str = "") -> str:
+        """A text without the server's password, and without those that stand in a query."""
         password = str(self._login.password or "")
         if password in (self._login.username, self._login.database):
             password = ""  # Starred out, the message could not name the user any more.
-        return diagnoses.star(text, password, query)
+        return redact_message(text, [f"PASSWORD={password}", query])
 
     def _log(self, box: Container, lines: int) -> str:
         return self._starred(box.logs(tail=lines).decode(errors="replace"))

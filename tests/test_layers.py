@@ -29,7 +29,7 @@ ROOMS = (
     "checks",
     "lab",
     "storage inventory watcher",
-    "frames diagnoses relay postgres",
+    "frames diagnoses relay pgdata postgres",
     "backup",
     "draw",
     "panels",

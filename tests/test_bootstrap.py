@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from packaging.utils import canonicalize_name
 
 from dockerlab import bootstrap, environment
 
@@ -36,7 +37,7 @@ def packages(clone: Path) -> dict[str, str]:
     told: dict[str, str] = json.loads(
         subprocess.run([python, "-I", "-c", code], capture_output=True, check=True).stdout
     )
-    return told
+    return {canonicalize_name(name): version for name, version in told.items()}
 
 
 @pytest.fixture
@@ -54,9 +55,7 @@ def test_the_first_run_makes_the_environment_that_the_lock_describes(made: Path)
     assert {"docker", "jupyterlab", "pandas", "dockerlab"} <= set(there)
     assert not {"pytest", "playwright"} & set(there)
     for name, version in there.items():
-        assert name == "dockerlab" or re.search(
-            rf"^{re.escape(name.replace('_', '-'))}=={re.escape(version)} ", lock, re.MULTILINE
-        )
+        assert name == "dockerlab" or re.search(rf"^{re.escape(name)}=={re.escape(version)} ", lock, re.MULTILINE)
 
 
 def test_the_next_run_installs_nothing(made: Path) -> None:
@@ -180,3 +179,13 @@ def test_an_engine_is_installed_early_only_where_surely_none_answers(monkeypatch
     assert bootstrap._may_answer(private=True)
     monkeypatch.setenv("DOCKERLAB_ENGINE", "private")
     assert not bootstrap._may_answer(private=False)
+
+
+def test_what_tests_need_is_added_and_their_words_go_to_pytest(made: Path) -> None:
+    words = [PYTHON, "-m", "dockerlab", "test", "--version", "--version"]
+    done = subprocess.run(words, cwd=made, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pytest-timeout" in done.stdout + done.stderr
+    assert {"pytest", "playwright", "docker"} <= set(packages(made))
+    assert down(made).returncode == 0
+    assert "pytest" in packages(made)

@@ -160,6 +160,7 @@ class Run(Command):
             working_dir=self.workdir,
             user=self.user,
             ports=[tuple(str(port).split("/")) for port in self.ports],
+            detach=self.detach,
             volumes=[mount.target for mount in self.mounts if isinstance(mount, Anonymous)],
             host_config=api.create_host_config(**host),
         )

@@ -1,0 +1,320 @@
+"""What the picture shows: which things one by one and which together, what is marked, what is a ghost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..describe import MARKS, bytes_in_words, count, memory_in_words, state_in_words, used_by
+from ..storage import Container, Image, Memory, MountPoint, Snapshot, Volume
+
+__all__ = ["Card", "Item", "Key", "Link", "Row", "Scene", "Stack", "scene"]
+
+ONE_BY_ONE = 12  # containers, and stores; what is beyond is drawn as one thing with its count
+ROWS = 6  # files of a writable layer that can be listed
+Key = tuple[str, ...]
+_Thing = TypeVar("_Thing")
+
+HAPPENED = {"A": "added", "C": "copied up", "D": "hidden, still in the image"}
+LOST = {"A": "", "C": "the change", "D": "the deletion"}
+STARTED = {"running": "just started", "exited": "just stopped", "paused": "just paused"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file of a writable layer: its mark (plus, tilde or minus; a cross for lost); `fresh` if it is new here."""
+
+    mark: str
+    path: str
+    word: str = ""
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """A container with the first `rows` of the `files` in its writable layer; `tag` is what just happened to it.
+
+    One of `number` > 1 stands for so many containers, and has `lines` instead.
+    """
+
+    key: Key
+    name: str
+    state: str
+    rows: tuple[Row, ...] = ()
+    files: int = 0
+    size: str = ""
+    tag: str = ""
+    ghost: bool = False
+    told: str = ""
+    number: int = 1
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The containers of one image, on its layers; without an image, those that are only counted."""
+
+    image: Image | None
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A store on the shelf; `number` is how many it stands for, `lines` are what it says below its name."""
+
+    key: Key
+    kind: str
+    name: str
+    lines: tuple[str, ...]
+    named: bool = True
+    tag: str = ""
+    ghost: bool = False
+    told: str = ""
+    number: int = 1
+
+
+@dataclass(frozen=True)
+class Link:
+    """A mount: from a card to an item, with its path in the container."""
+
+    card: Key
+    item: Key
+    kind: str
+    target: str
+    read_only: bool
+    ghost: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is drawn."""
+
+    lab: str
+    engine: str
+    note: str
+    stacks: tuple[Stack, ...]
+    items: tuple[Item, ...]
+    links: tuple[Link, ...]
+
+
+def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
+    """What to show of a snapshot; what is new or gone since the previous one is marked, if there is one."""
+    before = snapshot if previous is None else previous
+    was = {container.id: container for container in before.containers}
+    here = {container.id for container in snapshot.containers}
+    containers = sorted(
+        (*snapshot.containers, *(container for container in before.containers if container.id not in here)),
+        key=lambda container: (container.created, container.name, container.id),
+    )
+    cards = {
+        container.id: _card(container, was.get(container.id)) if container.id in here else _ghost(container)
+        for container in containers
+    }
+    links = [
+        Link(_card_key(container), _store(container, mount), *_seen_as(mount), _is_idle(container, mount, here))
+        for container in containers
+        for mount in container.mounts
+    ]
+    items = [*_volumes(snapshot, before), *_folders(snapshot, containers), *_memories(before, containers, here)]
+
+    drawn = _choose(containers, lambda c: (bool(cards[c.id].tag), bool(c.mounts), c.created))
+    shown = {_card_key(container) for container in drawn}
+    linked = {link.item for link in links if link.card in shown}
+    drawn_items = _choose(items, lambda i: (bool(i.tag), i.key in linked, i.named, i.kind != "volume"))
+    shown |= {item.key for item in drawn_items}
+    stacks: dict[Image, list[Card]] = {}
+    for container in drawn:
+        stacks.setdefault(container.image, []).append(cards[container.id])
+    rest = [container for container in containers if _card_key(container) not in shown]
+    rest_items = [item for item in items if item.key not in shown]
+    return Scene(
+        snapshot.lab,
+        snapshot.engine,
+        snapshot.note,
+        (*(Stack(image, tuple(group)) for image, group in stacks.items()), *_more_containers(rest)),
+        (*drawn_items, *_more_items(rest_items)),
+        tuple(link for link in links if link.card in shown and link.item in shown),
+    )
+
+
+def _choose(things: list[_Thing], weight: Callable[[_Thing], tuple[Any, ...]]) -> list[_Thing]:
+    """As many as are drawn one by one, the weightiest, in their order."""
+    if len(things) <= ONE_BY_ONE:
+        return things
+    order = sorted(range(len(things)), key=lambda at: (weight(things[at]), -at), reverse=True)
+    return [things[at] for at in sorted(order[: ONE_BY_ONE - 1])]
+
+
+# Containers
+
+
+def _card_key(container: Container) -> Key:
+    return ("container", container.id)
+
+
+def _card(container: Container, was: Container | None) -> Card:
+    old = frozenset(container.changes if was is None else was.changes)
+    files = sorted(container.files, key=lambda change: change in old)[:ROWS]
+    if was is None:
+        tag = "new"
+    else:
+        tag = "" if was.state == container.state else STARTED.get(container.state, f"now {container.state}")
+    return Card(
+        _card_key(container),
+        container.name,
+        state_in_words(container),
+        tuple(Row(MARKS[change.kind], change.path, HAPPENED[change.kind], change not in old) for change in files),
+        len(container.files),
+        bytes_in_words(container.size),
+        tag,
+        told=_told(container),
+    )
+
+
+def _ghost(container: Container) -> Card:
+    return Card(
+        _card_key(container),
+        container.name,
+        "removed",
+        tuple(Row("✕", change.path, LOST[change.kind]) for change in container.files[:ROWS]),
+        len(container.files),
+        bytes_in_words(container.size),
+        tag="removed",
+        ghost=True,
+        told=f"container {container.name}, removed: its writable layer went with it",
+    )
+
+
+def _told(container: Container) -> str:
+    return "\n".join(
+        [
+            f"container {container.name} ({container.id[:12]})",
+            f"image {container.image.name}, {state_in_words(container)}",
+            f"writable layer: {count(len(container.files), 'file')}, {bytes_in_words(container.size)}",
+            *(
+                f"{mount.source or 'memory'} at {mount.target}{' (read-only)' * mount.read_only}"
+                for mount in container.mounts
+            ),
+        ]
+    )
+
+
+def _more_containers(rest: list[Container]) -> Iterator[Stack]:
+    if rest:
+        states = Counter(state_in_words(container) for container in rest)
+        images = Counter(container.image.name for container in rest)
+        lines = (
+            *(f"{number:,} {state}" for state, number in states.most_common(2)),
+            *(f"{number:,} of {image}" for image, number in images.most_common(2)),
+            f"writable layers: {bytes_in_words(sum(container.size for container in rest))}",
+        )
+        yield Stack(None, (Card(("more",), f"{len(rest):,} more", "", number=len(rest), lines=lines),))
+
+
+# Stores
+
+
+def _store(container: Container, mount: MountPoint) -> Key:
+    return ("tmpfs", container.id, mount.target) if mount.kind == "tmpfs" else (mount.kind, mount.source)
+
+
+def _is_idle(container: Container, mount: MountPoint, here: set[str]) -> bool:
+    """Whether nothing passes there: the container is gone, or it is memory and the container does not run."""
+    return container.id not in here or (mount.kind == "tmpfs" and not container.running)
+
+
+def _seen_as(mount: MountPoint) -> tuple[str, str, bool]:
+    return mount.kind, mount.target, mount.read_only
+
+
+def _volumes(snapshot: Snapshot, before: Snapshot) -> Iterator[Item]:
+    now = {volume.name: volume for volume in snapshot.volumes}
+    was = {volume.name: volume for volume in before.volumes}
+    for name in {**was, **now}:
+        yield _volume(now[name], was.get(name)) if name in now else _ghost_volume(was[name])
+
+
+def _volume(volume: Volume, was: Volume | None) -> Item:
+    kind = "anonymous volume" if volume.anonymous else "volume"
+    size = "" if volume.size is None else f" · {bytes_in_words(volume.size)}"
+    unused = "now unused" if was is not None and was.users and not volume.users else ""
+    told = [
+        f"{kind} {volume.name}",
+        f"driver {volume.driver}, on the engine's host at {volume.mountpoint}",
+        *(f"label {key}={value}" for key, value in volume.labels),
+        used_by(volume.users),
+    ]
+    return Item(
+        ("volume", volume.name),
+        "volume",
+        volume.shown_name,
+        (kind + size, used_by(volume.users)),
+        not volume.anonymous,
+        "new" if was is None else unused,
+        told="\n".join(told),
+    )
+
+
+def _ghost_volume(volume: Volume) -> Item:
+    lines = ("anonymous volume" if volume.anonymous else "volume", "gone, with what was in it")
+    told = f"volume {volume.name}, removed"
+    return Item(
+        ("volume", volume.name), "volume", volume.shown_name, lines, not volume.anonymous, "removed", True, told
+    )
+
+
+def _folders(snapshot: Snapshot, containers: list[Container]) -> Iterator[Item]:
+    users = {folder.path: folder.users for folder in snapshot.folders}
+    paths = dict.fromkeys(
+        mount.source for container in containers for mount in container.mounts if mount.kind == "bind"
+    )
+    for path in paths:
+        use = used_by(users[path]) if path in users else "stays, not mounted now"
+        yield Item(
+            ("bind", path), "bind", path, ("host folder · bind mount", use), told=f"{path} on the engine's host\n{use}"
+        )
+
+
+def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> Iterator[Item]:
+    kept = {(memory.container, memory.target) for memory in before.memories if memory.kept}
+    for container in containers:
+        for mount in container.mounts:
+            if mount.kind != "tmpfs":
+                continue
+            alive = container.id in here and container.running
+            memory = Memory(container.name, mount.target, mount.limit, mount.used, alive)
+            emptied = not alive and (container.name, mount.target) in kept
+            lines = (memory_in_words(memory), "gone on stop") if alive else ("gone: not running",)
+            yield Item(
+                _store(container, mount),
+                "tmpfs",
+                mount.target,
+                ("tmpfs · memory", *lines),
+                tag="emptied" if emptied else "",
+                ghost=not alive,
+                told=f"memory of {container.name} at {mount.target}\n{memory_in_words(memory)}",
+            )
+
+
+def _more_items(rest: list[Item]) -> Iterator[Item]:
+    if rest:
+        volumes = [item for item in rest if item.kind == "volume"]
+        others = Counter(item.kind for item in rest if item.kind != "volume")
+        anonymous, unused = (sum(1 for item in volumes if test(item)) for test in (_is_anonymous, _is_unused))
+        lines = [
+            *([f"{count(anonymous, 'volume')} anonymous"] if anonymous else []),
+            *([f"{count(unused, 'volume')} unused"] if unused else []),
+            *(f"{number} {'host folders' if kind == 'bind' else 'in memory'}" for kind, number in others.items()),
+        ]
+        name = f"{len(rest):,} more{' volumes' * (not others)}"
+        yield Item(("more",), "volume", name, tuple(lines[:3]), named=False, number=len(rest))
+
+
+def _is_anonymous(item: Item) -> bool:
+    return not item.named
+
+
+def _is_unused(item: Item) -> bool:
+    return item.lines[-1] == "unused"

@@ -1,0 +1,262 @@
+"""Read a lab's storage from its engine: everything at first, afterwards only what changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Literal
+
+import docker.errors
+
+from .belongings import is_anonymous
+from .lab import Lab
+from .storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
+
+__all__ = ["MEASURE", "Inventory", "read"]
+
+KINDS: tuple[Literal["C", "A", "D"], ...] = ("C", "A", "D")  # by the number that the API gives
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+MEASURE = ("df", "-k", "-P")  # in a container, how full a tmpfs is: POSIX words, which busybox has too
+READERS = 4  # calls at the same time when everything is read; the engine answers `docker diff` in about 18 ms
+
+
+def read(lab: Lab, *, sizes: bool = False) -> Snapshot:
+    """The storage of a lab now; with `sizes` it is measured too, which takes as long as `docker system df`."""
+    inventory = Inventory(lab)
+    inventory.read_all()
+    if sizes:
+        inventory.measure()
+    return inventory.snapshot()
+
+
+class Inventory:
+    """What was read from a lab's engine, and the ways to read a part of it again; for one thread at a time.
+
+    It holds what the lab may touch, and what its containers mount. The API alone is asked, never the engine's files:
+    Engine 29 does not say where they are. docker-py's exceptions come through.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab, self._api = lab, lab.engine.client.api
+        self._containers: dict[str, Container] = {}
+        # By the engine's name, in the order of their making as first seen: up to Engine 20.10 at least, CreatedAt moves
+        # on with each file that is made in the volume.
+        self._volumes: dict[str, Volume] = {}
+        self._images: dict[str, Image] = {}  # an image never changes: its id is a digest of its content
+        self._memory: dict[str, tuple[MountPoint, ...]] = {}  # of a container, fixed when it is created
+        self._foreign: dict[str, tuple[str, frozenset[str]]] = {}  # containers of others: name, volumes
+        self._sizes: dict[str, int] = {}  # of a volume, by its short name
+        self._used: dict[tuple[str, str], int] = {}  # of a tmpfs, by container and path
+
+    def read_all(self) -> None:
+        """Read everything again; what was measured is forgotten."""
+        records = self._api.containers(all=True, size=True)
+        volumes = self._api.volumes()["Volumes"] or []
+        ours = [record for record in records if self._is_ours(record)]
+        with ThreadPoolExecutor(READERS) as pool:
+            found = list(pool.map(self._container, ours))
+        self._containers = {container.id: container for container in found if container}
+        self._foreign = {record["Id"]: _foreign(record) for record in records if not self._is_ours(record)}
+        there = {volume["Name"] for volume in volumes}
+        self._volumes = {name: volume for name, volume in self._volumes.items() if name in there}
+        for volume in sorted(volumes, key=lambda record: (record.get("CreatedAt", ""), record["Name"])):
+            self._keep_volume(volume)
+        self._sizes.clear()
+        self._used.clear()
+        self._lab.belongings.notice(ours)
+
+    def read_container(self, id: str) -> None:
+        """Read one container again, in two calls of the engine; in two more when it or its image is new."""
+        self._unmeasure(id)
+        # The record of `docker ps`: docker-py's inspect does not ask for the writable layer's size.
+        listed = self._api.containers(all=True, size=True, filters={"id": id})
+        record = next((record for record in listed if record["Id"] == id), None)
+        if record is not None and not self._is_ours(record):
+            self._foreign[id] = _foreign(record)
+            return
+        container = record and self._container(record)
+        if record and container:
+            self._containers[id] = container
+            self._lab.belongings.notice([record])
+        else:
+            self.forget_container(id)
+
+    def read_volume(self, name: str) -> None:
+        """Read one volume again, in one call of the engine."""
+        try:
+            self._keep_volume(self._api.inspect_volume(name))
+        except docker.errors.NotFound:
+            self.forget_volume(name)
+
+    def forget_container(self, id: str) -> None:
+        """It is gone."""
+        self._unmeasure(id)
+        for kept in (self._containers, self._foreign, self._memory):
+            kept.pop(id, None)
+
+    def forget_volume(self, name: str) -> None:
+        """It is gone."""
+        self._volumes.pop(name, None)
+        self._sizes.pop(self._lab.belongings.short(name), None)
+
+    def measure(self) -> None:
+        """Measure volumes (`docker system df`, slow where much is stored) and memory (`df` in running containers)."""
+        for record in self._api.df()["Volumes"] or []:
+            size = (record.get("UsageData") or {}).get("Size", -1)
+            if size >= 0:  # -1: the volume's driver does not tell
+                self._sizes[self._lab.belongings.short(record["Name"])] = size
+        for container in self._containers.values():
+            if container.state == "running":
+                for mount in self._memory.get(container.id, ()):
+                    used = self._ask_used(container.id, mount.target)
+                    if used is not None:
+                        self._used[container.id, mount.target] = used
+
+    def snapshot(self, note: str = "") -> Snapshot:
+        """What is known now, as a value."""
+        users: dict[str, list[str]] = {}
+        containers = sorted(self._containers.values(), key=lambda container: (container.created, container.name))
+        for container in containers:
+            for mount in container.mounts:
+                if mount.kind == "volume":
+                    users.setdefault(mount.source, []).append(container.name)
+        ours = set(users)
+        for name, mounted in self._foreign.values():
+            for volume in mounted:
+                users.setdefault(self._lab.belongings.short(volume), []).append(name)
+        may_touch = self._lab.belongings.may_touch
+        volumes = [
+            replace(volume, users=tuple(dict.fromkeys(users.get(volume.name, ()))), size=self._sizes.get(volume.name))
+            for name, volume in self._volumes.items()
+            if volume.name in ours or may_touch(dict(volume.labels), name)
+        ]
+        engine = self._lab.engine
+        product = "Podman" if engine.kind == "podman" else "Docker"
+        return Snapshot(
+            self._lab.name,
+            f"{product} {engine.version.partition('+')[0]}{' · private engine' * engine.private}",
+            tuple(self._with_used(container) for container in containers),
+            tuple(volumes),
+            note,
+        )
+
+    def _is_ours(self, record: Mapping[str, Any]) -> bool:
+        return self._lab.belongings.may_touch(record["Labels"])
+
+    def _unmeasure(self, id: str) -> None:
+        """Forget what was measured in a container and its volumes: it may have written since."""
+        container = self._containers.get(id)
+        for mount in container.mounts if container else ():
+            self._sizes.pop(mount.source, None)
+            self._used.pop((id, mount.target), None)
+
+    def _container(self, record: Mapping[str, Any]) -> Container | None:
+        """The container of a record of `docker ps`; `None` when it was removed meanwhile."""
+        key, short = record["Id"], self._lab.belongings.short
+        try:
+            changes = self._changes(key)
+            if key not in self._memory:
+                self._memory[key] = _memory(self._api.inspect_container(key)["HostConfig"])
+            image = self._image(record["ImageID"], record["Image"])
+        except docker.errors.NotFound:
+            return None
+        mounts = [
+            MountPoint(
+                mount["Type"], short(mount.get("Name") or mount["Source"]), mount["Destination"], not mount["RW"]
+            )
+            for mount in record["Mounts"]
+            if mount["Type"] in ("volume", "bind")
+        ]
+        return Container(
+            key,
+            short(_name(record)),
+            image,
+            record["State"],
+            changes,
+            record.get("SizeRw", 0),
+            tuple(sorted([*mounts, *self._memory[key]], key=lambda mount: mount.target)),
+            record["Created"],
+        )
+
+    def _changes(self, id: str) -> tuple[Change, ...]:
+        try:
+            found = self._api.diff(id) or []
+        except docker.errors.NotFound:
+            raise
+        except docker.errors.APIError:  # it is being removed at this moment
+            return self._containers[id].changes if id in self._containers else ()
+        return tuple(sorted(Change(item["Path"], KINDS[item["Kind"]]) for item in found))
+
+    def _keep_volume(self, record: Mapping[str, Any]) -> None:
+        name = record["Name"]
+        self._volumes[name] = Volume(
+            self._lab.belongings.short(name),
+            record["Driver"],
+            record["Mountpoint"],
+            tuple(sorted((record["Labels"] or {}).items())),
+            is_anonymous(name),
+        )
+
+    def _image(self, id: str, name: str) -> Image:
+        if id not in self._images:
+            history: list[dict[str, Any]] = self._api.history(id)  # type: ignore[no-untyped-call]
+            layers = [Layer(instruction(step), step["Size"]) for step in history if step["Size"]]
+            # A container whose image has lost its name is listed with the image's id.
+            tags = next((step["Tags"] for step in history if step.get("Tags")), [""])
+            nameless = re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", name)
+            self._images[id] = Image(id, tags[0] or id[7:19] if nameless else name, tuple(layers))
+        return self._images[id]
+
+    def _with_used(self, container: Container) -> Container:
+        found = {target: used for (key, target), used in self._used.items() if key == container.id}
+        if not found:
+            return container
+        mounts = [replace(mount, used=found.get(mount.target, mount.used)) for mount in container.mounts]
+        return replace(container, mounts=tuple(mounts))
+
+    def _ask_used(self, id: str, target: str) -> int | None:
+        """Bytes used of a tmpfs; `None` where the container has no `df`, or has just stopped."""
+        try:
+            made = self._api.exec_create(id, [*MEASURE, target], stderr=False)
+            answer = self._api.exec_start(made["Id"]).decode(errors="replace")
+        except docker.errors.APIError:
+            return None
+        # POSIX: file system, 1024-blocks, used, available, capacity, mounted on.
+        numbers = re.search(r"^\S+\s+\d+\s+(\d+)\s+\d+\s+\S+\s+/", answer, re.MULTILINE)
+        return int(numbers[1]) * 1024 if numbers else None
+
+
+def instruction(step: Mapping[str, Any]) -> str:
+    """The Dockerfile's instruction in a step of an image's history, as its author wrote it."""
+    text = " ".join((step.get("CreatedBy") or "").split())
+    if not text:
+        return "docker import" if "mport" in (step.get("Comment") or "") else "(not recorded)"
+    text = re.sub(r"^(\|\d+ .*?)?/bin/sh -c #\(nop\) ", "", text)  # the classic builder's note for all but RUN
+    text = re.sub(r"^(?:RUN )?(?:\|\d+ .*?)?/bin/sh -c ", "RUN ", text)
+    text = re.sub(r" # buildkit$", "", text)
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}", r"\1", text)
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return str(min(record["Names"] or ["/"], key=len)).lstrip("/")  # links add further, longer ones
+
+
+def _foreign(record: Mapping[str, Any]) -> tuple[str, frozenset[str]]:
+    """Of a container of others: its name and the volumes that it uses."""
+    return _name(record), frozenset(mount["Name"] for mount in record["Mounts"] if mount["Type"] == "volume")
+
+
+def _memory(host: Mapping[str, Any]) -> tuple[MountPoint, ...]:
+    """The tmpfs mounts of a container's host config: those of `--tmpfs`, and those of `--mount type=tmpfs`."""
+    found = []
+    for target, options in (host.get("Tmpfs") or {}).items():
+        size = re.search(r"(?:^|,)size=(\d+)([kmg]?)(?:,|$)", options.lower())
+        limit = int(size[1]) * UNITS[size[2]] if size else None
+        found.append(MountPoint("tmpfs", "", target, "ro" in options.split(","), limit))
+    for mount in host.get("Mounts") or []:
+        if mount["Type"] == "tmpfs":
+            limit = (mount.get("TmpfsOptions") or {}).get("SizeBytes")
+            found.append(MountPoint("tmpfs", "", mount["Target"], mount.get("ReadOnly", False), limit))
+    return tuple(found)

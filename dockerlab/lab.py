@@ -89,7 +89,7 @@ class Lab:
             if not quietly:
                 self._show(command)
             result = command.call(self.engine.client)
-            self._look_at(result)
+            self._look_at(command, result)
             failed = isinstance(result, commands.Output) and result.exit_code
             outcome = f"exit status {result.exit_code}" if failed else "done"
             return result
@@ -151,9 +151,11 @@ class Lab:
             labels={**run.labels, **self.belongings.labels},
         )
 
-    def _look_at(self, result: object) -> None:
+    def _look_at(self, command: commands.Command, result: object) -> None:
         if isinstance(result, Container):
             self._notice(result)
+        elif isinstance(command, commands.Run) and not command.remove:
+            self.belongings.notice(self.claims.containers())  # it ended, and is still there
         elif isinstance(result, Volume):
             # The engine hands out an existing volume as if it had made it; its labels tell whose it is.
             self.belongings.refuse_foreign("volume", str(result.name), result.attrs["Labels"])

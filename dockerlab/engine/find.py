@@ -26,6 +26,10 @@ __all__ = ["Attempt", "Engine", "attempts", "find"]
 PROBE_SECONDS = 3
 CALL_SECONDS = 60
 
+# Where engines of the whole system listen.
+SYSTEM_SOCKETS = {"Docker's socket": "/var/run/docker.sock", "Podman's socket of the system": "/run/podman/podman.sock"}
+
+PRIVATE = "private engine"
 KINDS = {
     "docker": "Docker Engine",
     "rootless": "Docker Engine, rootless",
@@ -82,7 +86,10 @@ class Engine:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A place where an engine was looked for, what answered, and what would make it answer where that is known."""
+    """A place where an engine was looked for, what answered, and what would make it answer where that is known.
+
+    The address is without a login.
+    """
 
     url: str
     source: str
@@ -91,7 +98,8 @@ class Attempt:
     next_step: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.outcome}"
+        where = f" at {self.url}" if self.url and self.source != PRIVATE else ""
+        return f"{self.source}{where}: {self.outcome}"
 
 
 def find(wanted: str | None = None, *, start: bool = True) -> Engine:
@@ -140,7 +148,7 @@ def _attempts(wanted: str | None, *, start: bool) -> Iterator[Attempt]:
 
 
 def _try_private(*, start: bool) -> Attempt:
-    source, url = "private engine", private.url()
+    source, url = PRIVATE, private.url()
     try:
         if start:
             private.start()
@@ -159,8 +167,8 @@ def _candidates() -> Iterator[_Candidate | Attempt]:
         tls_names = {name: os.environ[name] for name in names if name in os.environ}
         try:
             yield _Candidate("DOCKER_HOST", host, kwargs_from_env().get("tls", False), tls_names)
-        except DockerException as error:  # a certificate is missing
-            yield Attempt(host, f"DOCKER_HOST at {_without_login(host)}", _reason(error))
+        except DockerException as error:
+            yield Attempt(_without_login(host), "DOCKER_HOST", f"TLS: {str(error).partition('. ')[0]}")
     else:
         yield from _current_context()
     for source, url in _sockets():
@@ -190,17 +198,17 @@ def _sockets() -> Iterator[tuple[str, str]]:
         yield "Docker's pipe", "npipe:////./pipe/docker_engine"
         yield "Docker Desktop's pipe", "npipe:////./pipe/dockerDesktopLinuxEngine"
         return
+    for source, socket_path in SYSTEM_SOCKETS.items():
+        yield source, f"unix://{socket_path}"
     me = Path.home()
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
     for source, path in (
-        ("Docker's socket", Path("/var/run/docker.sock")),
         ("rootless socket", runtime / "docker.sock"),
         ("Docker Desktop's socket", me / ".docker/run/docker.sock"),
         ("Docker Desktop's socket", me / ".docker/desktop/docker.sock"),
         ("Colima's socket", me / ".colima/default/docker.sock"),
         ("Colima's socket", me / ".config/colima/default/docker.sock"),
         ("Podman's socket", runtime / "podman/podman.sock"),
-        ("Podman's socket", Path("/run/podman/podman.sock")),
     ):
         yield source, f"unix://{path}"
 
@@ -214,9 +222,8 @@ def _probe(candidate: _Candidate) -> Attempt:
         except (DockerException, RequestException, OSError, ValueError) as error:
             outcome = _reason(error).replace(url, _without_login(url))
         else:
-            return Attempt(url, candidate.source, f"answers: {engine!r}", engine)
-    where = "" if candidate.source == "private engine" else f" at {_without_login(url)}"
-    return Attempt(url, f"{candidate.source}{where}", outcome)
+            return Attempt(_without_login(url), candidate.source, f"answers: {engine!r}", engine)
+    return Attempt(_without_login(url), candidate.source, outcome)
 
 
 def _connect(candidate: _Candidate) -> Engine:
@@ -289,7 +296,7 @@ def _without_login(url: str) -> str:
 def _tried(tried: list[Attempt]) -> str:
     """All that was tried in one line: what answered something first, then where there was nothing."""
     told = [str(attempt) for attempt in tried if attempt.outcome != "not there"]
-    absent = dict.fromkeys(attempt.source.partition(" at ")[0] for attempt in tried if attempt.outcome == "not there")
+    absent = dict.fromkeys(attempt.source for attempt in tried if attempt.outcome == "not there")
     return "Tried " + "; ".join(told + ([f"not there: {', '.join(absent)}"] if absent else [])) + "."
 
 

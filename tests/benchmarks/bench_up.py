@@ -10,8 +10,8 @@ that is not installed yet is installed by the first `up`, and counts there.
 from __future__ import annotations
 
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +29,7 @@ def by_hand(clone: Path, environment: Mapping[str, str]) -> float:
     """Seconds that `python -m venv` and `pip install` take."""
     started = time.perf_counter()
     subprocess.run([PYTHON, "-m", "venv", clone / "by-hand"], check=True)
-    install = [clone / "by-hand/bin/python", "-m", "pip", "install", "--quiet", "--no-cache-dir", str(clone)]
+    install = [clone / "by-hand/bin/python", "-m", "pip", "install", "-qq", "--no-cache-dir", str(clone)]
     subprocess.run(install, env=environment, check=True)
     return time.perf_counter() - started
 
@@ -39,38 +39,35 @@ def up(clone: Path, environment: Mapping[str, str]) -> float:
     started = time.perf_counter()
     words = [PYTHON, "-m", "dockerlab", "up", "--no-browser", "--yes"]
     with subprocess.Popen(words, cwd=clone, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stdout or ():
-                print(f"    {line}", end="")
-                if "JupyterLab is ready" in line:
-                    return time.perf_counter() - started
-        finally:
-            process.send_signal(signal.SIGTERM)
+        assert process.stdout
+        for line in process.stdout:
+            print(f"    {line}", end="")
+            if "JupyterLab is ready" in line:
+                seconds = time.perf_counter() - started
+                process.send_signal(signal.SIGTERM)
+                process.communicate()
+                return seconds
     raise SystemExit("`up` did not get JupyterLab ready")
 
 
 def jupyterlab(clone: Path, environment: Mapping[str, str]) -> float:
     """Seconds from JupyterLab's own command to its first answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root", "--IdentityProvider.token="]
+    command = [clone / ".venv/bin/python", "-m", "jupyterlab", *options]
     started = time.perf_counter()
-    words = [
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--ip=127.0.0.1",
-        "--port=0",
-        "--allow-root",
-        "--IdentityProvider.token=",
-    ]
-    command = [clone / ".venv/bin/python", *words]
-    with subprocess.Popen(command, cwd=clone, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=clone, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
-            for line in process.stderr or ():
-                if address := re.search(r"http://127\.0\.0\.1:\d+/", line):
-                    urllib.request.urlopen(f"{address[0]}api/status", timeout=30).close()
+            while process.poll() is None:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=30).close()
                     return time.perf_counter() - started
+                except OSError:
+                    time.sleep(0.05)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate()
     raise SystemExit("JupyterLab did not start")
 
 

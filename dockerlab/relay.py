@@ -126,6 +126,8 @@ class Relay:
         finally:
             with self._lock:
                 self._ends.discard(end)
+            # First shut down: the other thread of the connection may be waiting to write to it.
+            _end(end, socket.SHUT_RDWR)
             end.close()
 
     def _accept(self) -> None:
@@ -144,7 +146,6 @@ class Relay:
             with self._held(far), contextlib.closing(getattr(stream, "_response", stream)):
                 self._spawn(_send, near, far)
                 self.said = self._receive(far, near)
-            _end(near, socket.SHUT_RDWR)
             if code := self._client.api.exec_inspect(exec_id)["ExitCode"]:
                 self.said = self.said or f"nc ended with exit status {code}"
 
@@ -170,10 +171,12 @@ class Relay:
 
 
 def _send(near: socket.socket, far: Any) -> None:
-    while data := near.recv(65536):
-        far.sendall(data)
-    # `nc` hears of the end, passes it on, and what is still under way arrives. TLS knows no half-closed connection.
-    _end(far, socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
+    try:
+        while data := near.recv(65536):
+            far.sendall(data)
+    finally:
+        # `nc` hears of the end, passes it on, and what is still under way arrives. TLS can't be closed by half.
+        _end(far, socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
 
 
 def _end(end: Any, how: int) -> None:

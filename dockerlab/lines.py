@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from .belongings import built_by
 from .engine import images
 from .errors import CommandError, ForeignError, ImageError
 from .lab import Lab
-from .mounts import NAME, csv_record
+from .mounts import NAME, csv_fields, csv_record
 
 __all__ = ["Line"]
 
@@ -197,7 +196,7 @@ class Line:
                     images.ensure(self._lab.engine, self._rest[index], report=self._say)
 
     def _own_mount(self, value: str) -> str:
-        fields = dict.fromkeys(next(csv.reader([value])))
+        fields = dict.fromkeys(csv_fields(value))
         options = {field.partition("=")[0].lower(): field.partition("=")[2] for field in fields}
         if options.get("type", "volume").lower() == "volume":
             for field in fields:

@@ -51,6 +51,11 @@ def csv_record(*options: str) -> str:
     return line.getvalue().removesuffix("\r\n")
 
 
+def csv_fields(record: str) -> list[str]:
+    """The options of a --mount value, as the CLI reads them."""
+    return next(csv.reader(io.StringIO(record, newline="")), [])
+
+
 @dataclass(frozen=True)
 class _Sourced(Mount):
     """A mount that has a source: a volume's name or a folder of the host."""

@@ -136,7 +136,8 @@ if [ "${1:-}" = postgres ] && ! wants_help "$@"; then
     make_folders
     if [ "$(id -u)" = 0 ]; then
         # su becomes the shell, and the shell this script: no process stays between the engine and the server.
-        exec su -m -s /bin/sh postgres -c 'exec "$0" "$@"' "$0" "$@"
+        # The -- keeps su from taking the server's own -c for its command.
+        exec su -m -s /bin/sh -c 'exec "$0" "$@"' -- postgres "$0" "$@"
     fi
     if [ -s "$PGDATA/PG_VERSION" ]; then
         printf '\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n\n'

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 import docker.errors
+from docker.utils import decode_json_header
 
 from ..belongings import Belongings
-from ..commands import Exec, Mount, Output, Run
+from ..commands import Exec, Mount, Output, Run, Volume
+from ..engine import images
 from ..engine.find import Engine
 
-__all__ = ["Evidence"]
+__all__ = ["Evidence", "moment"]
+
+# Marks the containers that a check makes for itself: their end is no deed of the learner.
+PROBE_LABEL = "dockerlab.probe"
+
+
+def moment(text: str) -> float:
+    """A time as the engine writes it, in seconds since 1970; 0 where it has not come yet."""
+    return max(0.0, datetime.fromisoformat(text).timestamp()) if text and not text.startswith("0001-") else 0.0
 
 
 class Evidence:
@@ -78,11 +90,12 @@ class Evidence:
                 "name": self.belongings.short(event["Actor"]["Attributes"]["name"]),
                 "image": event["Actor"]["Attributes"]["image"],
                 "volumes": mounts.get(event["Actor"]["ID"], {}),
-                "time": event["time"],
+                "time": event["timeNano"] / 1e9,
             }
             for event in self.events
             if event["Type"] == "container"
             and event["Action"] == "destroy"
+            and PROBE_LABEL not in event["Actor"]["Attributes"]
             and self.belongings.may_touch(event["Actor"]["Attributes"])
         ]
 
@@ -95,23 +108,57 @@ class Evidence:
         """`docker diff` of a container: path to A, C or D."""
         return {item["Path"]: "CAD"[item["Kind"]] for item in self._api.diff(container["Id"]) or []}
 
+    def written(self, container: dict[str, Any]) -> dict[str, str]:
+        """The same without mount points, and without folders that are listed only for what is in them."""
+        changes = self.changes(container)
+        mounts = {mount["Destination"] for mount in container["Mounts"]} | set(
+            container["HostConfig"].get("Tmpfs") or {}
+        )
+        known = [PurePosixPath(path) for path in (*changes, *mounts)]
+        on_the_way = mounts | {str(folder) for path in known for folder in path.parents}
+        return {path: kind for path, kind in changes.items() if path not in on_the_way}
+
     def writable_bytes(self, container: dict[str, Any]) -> int:
         """The size of a container's writable layer, in bytes."""
-        record = self._api.get(
-            f"{self._api.base_url}/v{self._api.api_version}/containers/{container['Id']}/json?size=1"
-        )
-        return int(record.json().get("SizeRw") or 0)
+        return int(self._api.get(self._url(container, "json"), params={"size": 1}).json().get("SizeRw") or 0)
 
-    def run(self, container: dict[str, Any], command: Sequence[str]) -> Output:
+    def run(self, container: dict[str, Any], command: Sequence[str], env: Mapping[str, str] | None = None) -> Output:
         """Run a program that only reads in a running container of the lab."""
-        return Exec(container["Id"], command).call(self.engine.client)
+        return Exec(container["Id"], command, env=env or {}).call(self.engine.client)
 
     def probe(self, image: str, command: Sequence[str], mounts: Sequence[Mount] = ()) -> Output:
         """Run a program in a fresh container that is removed at once, to see what it sees."""
-        labels = self.belongings.labels
+        labels = {**self.belongings.labels, PROBE_LABEL: "yes"}
         result = Run(image, command, mounts=mounts, labels=labels, detach=False, remove=True).call(self.engine.client)
         assert isinstance(result, Output)
         return result
+
+    @contextlib.contextmanager
+    def fresh(self, image: str, mounts: Sequence[Mount] = ()) -> Iterator[dict[str, Any]]:
+        """A container that never starts, for `stat` and `files` to look at; it is removed again."""
+        labels = {**self.belongings.labels, PROBE_LABEL: "yes"}
+        container = Run(image, "true", mounts=mounts, labels=labels).create(self.engine.client)
+        try:
+            yield container.attrs
+        finally:
+            container.remove(v=True, force=True)
+
+    def stored(self, volume: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+        """The regular files on a volume of the lab, whoever uses it; their names begin with `volume/`."""
+        images.ensure(self.engine, "alpine")
+        mount = Volume(self.belongings.full(volume), "/volume", read_only=True)
+        with self.fresh("alpine", [mount]) as container:
+            return list(self.files(container, "/volume"))
+
+    def stat(self, container: dict[str, Any], path: str) -> dict[str, Any] | None:
+        """What is at a path of a container, running or not: `size`, `mode`, `mtime` and `folder`; None if nothing."""
+        answer = self._api.head(self._url(container, "archive"), params={"path": path})
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        found = decode_json_header(answer.headers["X-Docker-Container-Path-Stat"])
+        # In the engine's modes the highest bit marks a folder (Go, io/fs).
+        return {**found, "mtime": moment(found["mtime"]), "folder": bool(found["mode"] & 1 << 31)}
 
     def files(self, container: dict[str, Any], path: str) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         """The regular files below a path of a container, running or not, with their content."""
@@ -124,3 +171,7 @@ class Evidence:
                 content = tar.extractfile(entry) if entry.isfile() else None
                 if content is not None:
                     yield entry, content.read()
+
+    def _url(self, container: dict[str, Any], what: str) -> str:
+        # docker-py's own calls leave out the size, and fetch a whole archive for its head.
+        return f"{self._api.base_url}/v{self._api.api_version}/containers/{container['Id']}/{what}"

@@ -107,7 +107,9 @@ def _make_debian(folder: Path) -> None:
     apt = [package.program("apt-get") or "apt-get", "-q", "download", *DEBIAN_FILES]
     try:
         _run(apt, cwd=debs)
-    except ImageError:
+    except ImageError as error:
+        if "space" in error.seen:
+            raise
         # The lists of packages are missing or old here, and refreshing those of the system takes root.
         lists = folder.with_name("lists")
         (lists / "partial").mkdir(parents=True)
@@ -150,10 +152,10 @@ def _run(command: list[str], cwd: Path | None = None) -> None:
     try:
         subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        said = " ".join((getattr(error, "stderr", "") or str(error)).split())
         raise ImageError(
             "The parts of the stand-in images could not be fetched.",
-            f"{Path(command[0]).name}: {said[-1] if said else error}",
+            f"{Path(command[0]).name}: {said[:400]}",
             "Stand-ins need apt-get, dpkg-deb and uv, and their package sources. Try again, or set DOCKERLAB_BUNDLE.",
         ) from None
 

@@ -82,14 +82,17 @@ def _install(*, test: bool, engine: bool, yes: bool) -> None:
 
         def packages() -> None:
             steps.do("Python packages", lambda say: environment.install(say, test=test))
-            if agreed and no_engine:  # then there are no images either
+
+        def packages_and_parts() -> None:
+            packages()
+            if no_engine:  # then there are no images either; the time is well used while the system's packages come
                 steps.do("Parts of the images", _fetch_parts)
 
         if agreed and bare:
             system()
             packages()
         elif agreed:
-            steps.together(system, packages)
+            steps.together(system, packages_and_parts)
         else:
             packages()
 
@@ -115,6 +118,12 @@ def _may_answer(private: bool) -> bool:
 
 
 def _fetch_parts(say: Say) -> None:
+    # Whoever can look up the registry that docker-py names can pull, and needs no stand-ins.
+    resolve = "import socket, docker.auth; socket.getaddrinfo(docker.auth.INDEX_NAME, 443)"
+    pulls = subprocess.run([PYTHON, "-c", resolve], capture_output=True, check=False).returncode == 0
+    if pulls or os.environ.get("DOCKERLAB_BUNDLE"):
+        say("not needed: images can be pulled, or loaded from the bundle")
+        return
     follow([PYTHON, "-m", "dockerlab.engine.images"], say)
 
 

@@ -30,6 +30,8 @@ __all__ = ["home", "running", "start", "stop", "url"]
 START_SECONDS = 60
 STOP_SECONDS = 60
 LEAST_FREE_BYTES = 200_000_000
+# The shell has it built in; a program of that name is missing on a minimal system.
+_KILL = ("sh", "-c", 'kill -s "$0" "$1"')
 # A Unix socket's path holds about 108 bytes, so it lies here and not below a user's folder of any length.
 RUNTIME = Path("/run/dockerlab")
 # What a system's own engine is told about the outside world holds for ours too.
@@ -91,7 +93,7 @@ def stop(home: Path | None = None, *, purge: bool = False) -> None:
     with _held(place, run):
         pid = place.engine_pid()
         if pid is not None:
-            run("kill", "-TERM", str(pid))
+            run(*_KILL, "TERM", str(pid))
             _wait_for(lambda: place.engine_pid() is None, STOP_SECONDS)
         _end_leftovers(place, run)
         Bridge(place.key, run).down()
@@ -277,7 +279,7 @@ def _end_leftovers(place: _Place, run: Callable[..., str]) -> None:
         run("runc", "--root", str(state.parent), "delete", "--force", state.name, check=False)
     for how in (signal.SIGTERM, signal.SIGKILL):
         for pid in place.leftovers():
-            run("kill", f"-{how.value}", str(pid), check=False)
+            run(*_KILL, how.name.removeprefix("SIG"), str(pid), check=False)
         if _wait_for(lambda: not any(place.leftovers()), 5):
             break
     for point in place.mounts():

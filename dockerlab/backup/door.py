@@ -1,0 +1,119 @@
+"""A volume's content in and out, by the engine's API alone: through a container that is made and never started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import docker.errors
+import docker.types
+import requests.exceptions
+from docker import DockerClient
+
+from ..errors import BackupError
+from . import tar
+
+__all__ = ["IMAGE", "LABEL", "Door", "run_once"]
+
+# Its content does not matter: nothing of it runs to read or write a volume.
+IMAGE = "alpine"
+# Marks what is there for a backup or restore only; its value is that of the `Underway`.
+LABEL = "dockerlab.helper"
+FOLDER = "dockerlab-volume"
+CHUNK = 1 << 20
+WRITE_SECONDS = 3600
+
+
+class Door:
+    """A container with one volume in it, never started; whoever makes it removes it (by its label).
+
+    The engine's streams carry what Linux keeps of a file, but for the extended attributes other than
+    `security.capability`, ACLs among them, for holes, which arrive as zeros, and for sockets, which are left out.
+    Unlike a bind mount of a folder of ours, they reach an engine on another machine.
+    """
+
+    def __init__(
+        self, client: DockerClient, volume: str, labels: Mapping[str, str], *, read_only: bool = False
+    ) -> None:
+        self._api = client.api
+        self.id: str = _create(client, volume, labels, ["true"], read_only=read_only)
+
+    def read(self) -> Iterator[tar.Piece]:
+        """What is in the volume, entry by entry; docker-py's errors and `TarError` come through."""
+        stream, _ = self._api.get_archive(self.id, f"/{FOLDER}/.", chunk_size=CHUNK)
+        return tar.read(stream)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but its root."""
+        entries = (piece for piece in self.read() if isinstance(piece, tar.Entry))
+        return all(entry.name == tar.ROOT for _, entry in zip(range(2), entries, strict=False))
+
+    def write(self, pieces: Iterable[tar.Piece]) -> None:
+        """Unpack these entries into the volume."""
+        # The engine refuses links that lead out of the folder that it unpacks to. Seen from the container's root, no
+        # link does, and a volume may well hold such.
+        data = _joined(tar.write(pieces, FOLDER.encode()), CHUNK)
+        # Not docker-py's put_archive, which waits a minute for the engine to write to its disk what it got.
+        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{self.id}/archive"
+        response = self._api.put(url, params={"path": "/"}, data=data, timeout=WRITE_SECONDS)
+        try:
+            response.raise_for_status()
+        except requests.exceptions.HTTPError as error:
+            raise docker.errors.create_api_error_from_http_exception(error) from None
+
+
+def run_once(
+    client: DockerClient,
+    volume: str,
+    labels: Mapping[str, str],
+    script: str,
+    *,
+    image: str = IMAGE,
+    user: str | None = None,
+) -> str:
+    """Run a shell script with the volume (if any) at `$1`, and return what it prints; `BackupError` where it fails."""
+    words = [script, "sh", f"/{FOLDER}" if volume else "/"]
+    key = _create(client, volume, labels, words, entrypoint=["sh", "-euc"], image=image, user=user)
+    try:
+        client.api.start(key)
+        status = client.api.wait(key, timeout=WRITE_SECONDS)["StatusCode"]
+        said = client.api.logs(key).decode(errors="replace").strip()
+    finally:
+        client.api.remove_container(key, v=True, force=True)
+    if status:
+        raise BackupError(
+            f"A step in the volume {volume} failed." if volume else "A step in a container failed.",
+            f"Exit status {status}. It said: {said}",
+        )
+    return said
+
+
+def _create(
+    client: DockerClient,
+    volume: str,
+    labels: Mapping[str, str],
+    words: list[str],
+    *,
+    entrypoint: list[str] | None = None,
+    image: str = IMAGE,
+    user: str | None = None,
+    read_only: bool = False,
+) -> str:
+    mount = docker.types.Mount(f"/{FOLDER}", volume, type="volume", read_only=read_only, no_copy=True)
+    host = client.api.create_host_config(mounts=[mount] if volume else [], network_mode="none")
+    made: dict[str, Any] = client.api.create_container(
+        image, words, entrypoint=entrypoint, user=user, labels=dict(labels), host_config=host
+    )
+    return str(made["Id"])
+
+
+def _joined(pieces: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
+    """The same bytes in chunks of about that size: each is a write to the engine's socket."""
+    held, length = [], 0
+    for piece in pieces:
+        held.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    yield b"".join(held)

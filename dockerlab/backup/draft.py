@@ -1,0 +1,120 @@
+"""A file that is there whole or not at all, with its digest beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import BackupError, NotFoundError
+from .underway import Underway
+
+__all__ = ["Draft", "destination"]
+
+
+class Draft(io.RawIOBase):
+    """A file to write to, under another name in the same folder; `publish` gives it its own, and a `.sha256`.
+
+    Until then, whatever happens, an older file of that name stays. Raises `BackupError` where the disk is full.
+    """
+
+    def __init__(self, work: Underway, path: Path) -> None:
+        super().__init__()
+        self.path, self.size, self._digest = path, 0, hashlib.sha256()
+        self._draft, self._seal = work.draft(path.parent), work.draft(path.parent)
+        with self._explained():
+            self._file = self._draft.open("xb", buffering=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        self._digest.update(rest)
+        self.size += len(rest)
+        with self._explained():
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def keep(self) -> Path:
+        """Have it on the disk, under a name that is not for long: it goes at the end of the work."""
+        with self._explained():
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return self._draft
+
+    def publish(self) -> None:
+        """Have it on the disk, then under its name."""
+        beside = self.path.with_name(self.path.name + ".sha256")
+        self.keep()
+        with self._explained():
+            with self._seal.open("x", encoding="utf-8", errors="surrogateescape") as seal:
+                seal.write(_seal_line(self.digest, self.path.name))
+                seal.flush()
+                os.fsync(seal.fileno())
+            # In this order no moment has an archive beside another one's digest.
+            beside.unlink(missing_ok=True)
+            self._draft.replace(self.path)
+            self._seal.replace(beside)
+            _sync(self.path.parent)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Any:
+        try:
+            yield
+        except OSError as error:
+            raise BackupError(
+                f"{self.path} was not written.",
+                f"{error.strerror or error}, after {self.size:,} bytes.",
+                f"Make room in {self.path.parent}, or name another folder. A file of that name is as it was before.",
+            ) from None
+
+
+def destination(path: str | Path) -> Path:
+    """The path as an absolute one; `NotFoundError` where its folder is missing, `BackupError` where it is a folder."""
+    found = Path(path).expanduser().absolute()
+    if not found.parent.is_dir():
+        raise NotFoundError(f"There is no folder {found.parent}.", f"Seen on: {path}", "Make it, or name another one.")
+    if found.is_dir():
+        raise BackupError(
+            f"{found} is a folder.", "A backup is a file.", f"Name one in it, as {found / 'my-data.tar.gz'}."
+        )
+    return found
+
+
+def _seal_line(digest: str, name: str) -> str:
+    # As sha256sum writes it: a name that would break the line is escaped, and the line begins with a backslash.
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"
+
+
+def _sync(folder: Path) -> None:
+    # Windows can't open a folder.
+    with contextlib.suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,110 @@
+"""Put right what a backup or restore has begun, from its notes alone: at its end, or after it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+from docker import DockerClient
+
+from ..errors import BackupError, DockerLabError
+from ..refusals import REFUSALS
+from . import archive, tar
+from .contents import differences, inventory
+from .door import LABEL, Door, run_once
+from .results import size
+
+__all__ = ["EMPTY", "Notes", "put_right"]
+
+Notes = dict[str, Any]
+
+# Not find's -delete, which some builds of busybox do not have.
+EMPTY = 'find "$1" -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +'
+
+
+def put_right(client: DockerClient, notes: Notes) -> list[str]:
+    """Do all that the notes ask for (`Underway` lists it), and say what that was, a line each.
+
+    A step that fails keeps no other from being done; the first such error is raised at the end.
+    """
+    done: list[str] = []
+    problems: list[Exception] = []
+    # A volume can go only when no container has it any more, and its old content only when it has been put back.
+    for step in (_start_again, _remove_containers, _undo, _remove_containers, _delete_drafts, _remove_volumes):
+        try:
+            done += step(client, notes)
+        except (*REFUSALS, DockerLabError, OSError, tar.TarError) as problem:
+            problems.append(problem)
+            if step is _undo:
+                break
+    if problems:
+        raise problems[0]
+    return list(dict.fromkeys(done))
+
+
+def _start_again(client: DockerClient, notes: Notes) -> Iterator[str]:
+    for key, how in reversed(notes.get("held", [])):
+        try:
+            state = client.api.inspect_container(key)
+        except docker.errors.NotFound:
+            continue
+        if how == "pause" and state["State"]["Paused"]:
+            client.api.unpause(key)
+        elif how == "stop":
+            # It may be about to stop: only when it has can it be started.
+            client.api.stop(key)
+            client.api.start(key)
+        yield f"the container {state['Name'].lstrip('/')} runs again"
+
+
+def _remove_containers(client: DockerClient, notes: Notes) -> Iterator[str]:
+    for item in client.api.containers(all=True, filters=_ours(notes)):
+        with contextlib.suppress(docker.errors.NotFound):
+            client.api.remove_container(item["Id"], v=True, force=True)
+            yield f"its container {item['Id'][:12]} is removed"
+
+
+def _undo(client: DockerClient, notes: Notes) -> Iterator[str]:
+    """Give a volume back what it held before."""
+    target = notes.get("target")
+    if not target:
+        return
+    volume, was, undo = target["volume"], target["was"], target["undo"]
+    if was == "absent":
+        with contextlib.suppress(docker.errors.NotFound):
+            client.api.remove_volume(volume)
+            yield f"the volume {volume}, which it had made, is removed"
+        return
+    whole = archive.inspect(Path(undo)) if was == "full" else None
+    run_once(client, volume, notes["labels"], EMPTY)
+    if whole is None:
+        yield f"the volume {volume} is empty again"
+        return
+    door = Door(client, volume, notes["labels"])
+    door.write(tar.read(archive.chunks(whole.path)))
+    if problems := differences(whole.entries, inventory(door.read())):
+        raise BackupError(
+            f"The volume {volume} did not get all of its content back.", f"{problems[0]}.", f"It is in {undo}."
+        )
+    yield f"the volume {volume} has its old content again ({size(whole.content)})"
+
+
+def _delete_drafts(client: DockerClient, notes: Notes) -> Iterator[str]:
+    for name in notes.get("drafts", []):
+        path = Path(name)
+        if path.exists():
+            path.unlink(missing_ok=True)
+            yield f"the unfinished file {path} is deleted"
+
+
+def _remove_volumes(client: DockerClient, notes: Notes) -> Iterator[str]:
+    for item in client.api.volumes(filters=_ours(notes))["Volumes"] or []:
+        client.api.remove_volume(item["Name"])
+        yield f"its volume {item['Name']} is removed"
+
+
+def _ours(notes: Notes) -> dict[str, str]:
+    return {"label": f"{LABEL}={notes['id']}"}

@@ -1,0 +1,216 @@
+"""Restore a volume from an archive: verified before anything is touched, compared afterwards, undone where it fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from ..commands import Bind, Run, Volume
+from ..engine import images
+from ..errors import BackupError, InUseError, NotFoundError
+from ..lab import Lab
+from ..listings import first_name
+from . import archive, tar
+from .archive import Archive
+from .contents import differences, hazard, inventory, not_carried
+from .door import IMAGE, Door
+from .draft import Draft
+from .mending import EMPTY
+from .progress import Progress, metered
+from .results import Result, count, size
+from .saving import Tally, save
+from .underway import Underway
+from .volumes import exists, explained, named, prepared, recorded, users
+
+__all__ = ["Restored", "checked", "fill", "restore"]
+
+
+@dataclass(frozen=True, repr=False)
+class Restored(Result):
+    """A volume that holds just what an archive does; `compared` is how many entries were seen to be the same."""
+
+    volume: str
+    path: Path
+    engine: str
+    seconds: float
+    compared: int
+    files: int
+    content: int
+    digest: str
+    replaced: bool
+    notes: tuple[str, ...]
+    line: str
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        yield "restored", f"the volume {self.volume}" + (", in place of what it held" if self.replaced else "")
+        yield "from", str(self.path)
+        yield "on", self.engine
+        yield "took", f"{self.seconds:.1f} s"
+        yield "compared", f"{count(self.compared, 'entry').replace('entrys', 'entries')}, all as in the archive"
+        yield "holds", f"{count(self.files, 'file')}, {size(self.content)}"
+        yield from (("note", note) for note in self.notes)
+        yield "much like", self.line
+
+
+def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, progress: Progress = True) -> Restored:
+    """Restore an archive into a volume that is new or empty, and compare it with the archive, entry by entry.
+
+    Compared are kind, owner, mode, size, time, link and the content's SHA-256. A volume with content is refused, unless
+    `replace` says that it may go: then it is backed up first, and put back if anything fails. Nothing is touched
+    where the archive is not whole, could write outside the volume, or needs more space than there is. Whatever fails
+    afterwards, also where this process is killed, the volume is again what it was: absent, empty, or with its content.
+
+    Raises `NotFoundError`, `BackupError`, `ForeignError` where the volume is not this lab's, `InUseError` where a
+    container that runs uses it, `EngineError` where the engine goes away.
+    """
+    prepared(lab)
+    path, start = Path(path).expanduser().absolute(), perf_counter()
+    try:
+        name, there = exists(lab, volume), True
+    except NotFoundError:
+        name, there = lab.belongings.full(volume), False
+    if there:
+        lab.claims.volume(name)
+        _refuse_used(lab, volume, name)
+    images.ensure(lab.engine, IMAGE, report=lab.say)
+    line = same(name, path)
+    with (
+        recorded(lab, line),
+        Underway(lab, f"a restore of the volume {volume}") as work,
+        explained(f"{path} was not restored into the volume {volume}."),
+    ):
+        full = there and not work.door(name, read_only=True).is_empty()
+        if full and not replace:
+            raise BackupError(
+                f"{path} was not restored: the volume {volume} has content, and would hold a mixture of both.",
+                "Seen: files in it.",
+                "Take a new volume, or say replace=True: what it holds is kept until the restore has succeeded.",
+            )
+        source = checked(work, path, name if there else "")
+        undo = _keep(work, name, path, progress) if full else None
+        was = "full" if full else "empty" if there else "absent"
+        work.note(target={"volume": name, "was": was, "undo": str(undo or "")})
+        if full:
+            work.run(name, EMPTY)
+        if not there:
+            lab.engine.client.volumes.create(name, labels=lab.belongings.labels)
+        door = work.door(name)
+        notes = fill(door, source, progress)
+        _refuse_used(lab, volume, name, own=door.id)
+        work.note(target=None)
+    return Restored(
+        volume,
+        path,
+        repr(lab.engine),
+        perf_counter() - start,
+        len(source.entries),
+        source.files,
+        source.content,
+        source.digest,
+        full,
+        notes,
+        str(line),
+    )
+
+
+def checked(work: Underway, path: Path, volume: str) -> Archive:
+    """An archive that is whole, safe to unpack, and not too large for where the volume is; `BackupError` if not."""
+    with ThreadPoolExecutor(1) as pool:
+        # The engine takes half a second to ask, in which the archive is read already.
+        space = _Space(path, pool.submit(work.run, volume, ASK_USED if volume else ASK_FREE))
+        source = archive.inspect(path, space.add)
+        space.compare()
+    if problem := hazard(source.entries):
+        raise BackupError(
+            f"{path} was not restored: unpacking it could write outside the volume.",
+            f"Seen: {problem}.",
+            "A backup of a volume has no such entry. Look where this archive comes from.",
+        )
+    return source
+
+
+def fill(door: Door, source: Archive, progress: Progress) -> tuple[str, ...]:
+    """Unpack an archive into an empty volume and compare the two; return what should be known of the difference."""
+    with metered(progress, "Restoring", source.content) as meter:
+        door.write(_metered(tar.read(archive.chunks(source.path)), meter))
+    with metered(progress, "Comparing", source.content) as meter:
+        found = inventory(_metered(door.read(), meter))
+    if lines := differences(source.entries, found):
+        raise BackupError(
+            f"{source.path} was unpacked, but the volume does not hold what the archive does.",
+            f"{count(len(lines), 'difference')}, the first: {lines[0]}.",
+            "Look whether something else wrote to the volume, and try again.",
+        )
+    return tuple(not_carried(source.entries))
+
+
+def same(name: str, path: Path) -> Run:
+    """The docker command that does much the same, but for all checks."""
+    words = ["tar", "xzf", f"/backup/{path.name}", "-C", "/target"]
+    mounts = [Volume(name, "/target"), Bind(str(path.parent), "/backup")]
+    return Run(IMAGE, words, mounts=mounts, remove=True, detach=False)
+
+
+# Free bytes and inodes by stat, then kilobytes in use by du; busybox has both as GNU has.
+ASK_FREE = 'stat -f -c "%a %S %d" "$1"; echo 0'
+ASK_USED = 'stat -f -c "%a %S %d" "$1"; du -sk "$1"'
+
+
+class _Space:
+    """Adds up what an archive needs, and raises `BackupError` as soon as that is known to be more than there is."""
+
+    def __init__(self, path: Path, answer: Future[str]) -> None:
+        self._path, self._answer = path, answer
+        self._free: tuple[int, int] | None = None
+        self._bytes = self._entries = 0
+
+    def add(self, entry: tar.Entry) -> None:
+        """One more entry."""
+        self._bytes += entry.size
+        self._entries += 1
+        if self._free or self._answer.done():
+            self.compare()
+
+    def compare(self) -> None:
+        """See whether what was added up has room, as soon as the engine has said how much there is."""
+        if self._free is None:
+            blocks, block, inodes, used = (int(word) for word in self._answer.result().split()[:4])
+            # What the volume holds goes first. Some file systems have no limit of inodes, and say 0.
+            self._free = blocks * block + used * 1024, inodes or sys.maxsize
+        for need, free, what in zip((self._bytes, self._entries), self._free, ("bytes", "files"), strict=True):
+            if need > free:
+                raise BackupError(
+                    f"{self._path} was not restored: its content has no room on the engine's disk.",
+                    f"It needs {need:,} {what} or more, and {free:,} are free.",
+                    "Make room there (docker system df shows what takes it), or look where this archive comes from.",
+                )
+
+
+def _keep(work: Underway, name: str, path: Path, progress: Progress) -> Path:
+    """Back up what a volume holds, for the time of the restore, beside the archive."""
+    with Draft(work, path) as draft, metered(progress, "Keeping the old", None) as meter:
+        save(work.door(name, read_only=True), draft, Tally(), meter)
+        kept = draft.keep()
+    archive.inspect(kept)
+    return kept
+
+
+def _metered(pieces: Iterable[tar.Piece], meter: Callable[[int], object]) -> Iterator[tar.Piece]:
+    for piece in pieces:
+        if not isinstance(piece, tar.Entry):
+            meter(len(piece))
+        yield piece
+
+
+def _refuse_used(lab: Lab, volume: str, name: str, own: str = "") -> None:
+    using = [item for item in users(lab.engine.client, name) if item["Id"] != own]
+    if using:
+        raise InUseError(
+            f"The volume {volume} is not restored while it is in use.",
+            f"By: {named(lab, using)}.",
+            f"Stop that first: docker stop {first_name(using[0])}",
+        )

@@ -1,0 +1,219 @@
+"""A backup or restore under way: what it has begun is noted, and put right at its end, however that comes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import IO, Any, Self
+
+from ..commands import Pause, Unpause
+from ..engine.find import Engine, find
+from ..engine.private import home
+from ..errors import BackupError, DockerLabError, EngineError
+from ..lab import Lab
+from ..refusals import REFUSALS
+from .door import LABEL, Door, run_once
+from .mending import Notes, put_right
+
+__all__ = ["Underway", "guard", "recover"]
+
+GUARD = (
+    "import sys\nif sys.stdin.read() != 'done':\n from dockerlab.backup.underway import guard\n guard(*sys.argv[1:])"
+)
+GUARD_SECONDS = 600
+
+
+class Underway:
+    """A context that puts right on leaving whatever its notes say, also when this process or the engine is killed.
+
+    What is about to be done is noted first, in a file that is locked while this process lives and deleted when all is
+    right. A process of its own stands guard, ends what we began when we are killed, and is patient with an engine that
+    does not answer; should it end too, the next call finds the file unlocked and does the same. The notes:
+
+    - `held`: containers that were stopped or paused, and are to run again;
+    - `drafts`: files to be deleted;
+    - `target`: a volume that was written to and is to get back what it was: absent, empty, or what `undo` holds;
+    - containers and volumes with this one's label, which go without being noted.
+    """
+
+    def __init__(self, lab: Lab, what: str) -> None:
+        self.lab, self.id, self._client = lab, token_hex(6), lab.engine.client
+        self.labels = {**lab.belongings.labels, LABEL: self.id}
+        self._notes: Notes = {"id": self.id, "what": what, "engine": lab.engine.url, "labels": self.labels}
+        self._path = _folder() / f"{self.id}.json"
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("x")
+            _lock(self._file, wait=True)
+            self.note()
+        except OSError as error:
+            raise BackupError(
+                "Nothing was begun, since it can't be noted what is to be put right should it be cut off.",
+                f"{self._path.parent}: {error.strerror or error}.",
+                "Make room there, or set DOCKERLAB_HOME to another folder.",
+            ) from None
+        environment = {**os.environ, **self.lab.engine.cli_env(), "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment.pop("DOCKERLAB_ENGINE", None)  # that is a URL at most, and can't say how to log in there
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", GUARD, self._notes["engine"], self.id],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, text=True,
+            start_new_session=True,  # what ends a kernel's whole group of processes must not end it
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        parting = ""
+        try:
+            put_right(self._client, self._notes)
+            self._path.unlink()
+            parting = "done"
+        except (*REFUSALS, DockerLabError, OSError) as problem:
+            told = f"Not all is put right yet ({_first_line(problem)}); that goes on by itself, or at the next call."
+            if isinstance(error, DockerLabError):
+                error.next_step = f"{error.next_step} {told}".strip()
+            else:
+                self.lab.say(told)
+        finally:
+            self._file.close()  # and so unlocked
+            with contextlib.suppress(OSError):
+                self._guard.stdin.write(parting)  # type: ignore[union-attr]
+                self._guard.stdin.close()  # type: ignore[union-attr]
+            waiting = threading.Thread(target=self._guard.wait, daemon=True)
+            waiting.start()
+            if parting:
+                waiting.join()
+
+    def note(self, **notes: Any) -> None:
+        """Write down what is about to be done, before it is done."""
+        self._notes |= notes
+        # A line in one piece: where the process is killed meanwhile, the line before it counts.
+        self._file.write(json.dumps(self._notes) + "\n")
+        self._file.flush()
+
+    def draft(self, folder: Path) -> Path:
+        """The name for a file in that folder that is not finished, and goes unless it was renamed."""
+        path = folder / f".dockerlab-{self.id}-{len(self._notes.get('drafts', []))}.part"
+        self.note(drafts=[*self._notes.get("drafts", []), str(path)])
+        return path
+
+    def door(self, volume: str, *, read_only: bool = False) -> Door:
+        """A way into a volume, until the end."""
+        return Door(self._client, volume, self.labels, read_only=read_only)
+
+    def run(self, volume: str, script: str) -> str:
+        """Run a shell script in a container with that volume, or with none, and return what it prints."""
+        return run_once(self._client, volume, self.labels, script)
+
+    @contextlib.contextmanager
+    def holding(self, keys: Sequence[str], how: str) -> Iterator[None]:
+        """Have these containers stopped (`how` is `stop`) or paused, and running again afterwards."""
+        try:
+            for key in keys:
+                self.note(held=[*self._notes.get("held", []), (key, how)])
+                if how == "stop":
+                    self.lab.stop(key, timeout=_patience(self._client, key))
+                else:
+                    self.lab.do(Pause(key))
+            yield
+        finally:
+            for key in reversed(keys):
+                if (key, how) in self._notes.get("held", []):
+                    self._release(key, how)
+
+    def _release(self, key: str, how: str) -> None:
+        # A container that does not start again must not keep the others down; leaving, it is tried again.
+        with contextlib.suppress(DockerLabError):
+            if how == "stop":
+                self.lab.start(key)
+            else:
+                self.lab.do(Unpause(key))
+            self.note(held=[each for each in self._notes["held"] if each != (key, how)])
+
+
+def recover(engine: Engine) -> list[str]:
+    """End what was begun on that engine by processes that live no more, and return what was done, a line each."""
+    lines = []
+    for path in sorted(_folder().glob("*.json")):
+        with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
+            if not _lock(file, wait=False) or not path.exists():
+                continue
+            notes = _last(file)
+            if notes and notes["engine"] == engine.url:
+                try:
+                    done = put_right(engine.client, notes)
+                    path.unlink()
+                except (*REFUSALS, DockerLabError, OSError) as problem:
+                    done = [f"not all could be put right: {_first_line(problem)}"]
+                lines += [f"After {notes['what']}, which was cut off: {line}." for line in done]
+    return lines
+
+
+def guard(url: str, id: str) -> None:
+    """End what an `Underway` began whose process is gone, as soon as its engine answers."""
+    end, pause = time.monotonic() + GUARD_SECONDS, 0.1
+    while (_folder() / f"{id}.json").exists() and time.monotonic() < end:
+        with contextlib.suppress(EngineError):
+            engine = find(start=False)
+            if engine.url == url:
+                recover(engine)
+        time.sleep(pause)
+        pause = min(2 * pause, 30)
+
+
+def _folder() -> Path:
+    return home() / "underway"
+
+
+def _patience(client: Any, key: str) -> int | None:
+    """Seconds in which a container may stop: what it was made with, else docker's own, but for Postgres a minute."""
+    config = client.api.inspect_container(key)["Config"]
+    is_postgres = any(variable.startswith("PGDATA=") for variable in config["Env"] or ())
+    return 60 if is_postgres and not config.get("StopTimeout") else None
+
+
+def _last(file: IO[str]) -> Notes | None:
+    """The last whole line of a file of notes."""
+    notes = None
+    for line in file:
+        with contextlib.suppress(ValueError):
+            notes = json.loads(line)
+    return notes
+
+
+def _lock(file: IO[str], *, wait: bool) -> bool:
+    """Lock a file for as long as it is open in this process, unless another one has."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(1 << 30)  # what is locked can't be read: lock a byte that is never written
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            file.seek(0)
+    else:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            return False
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

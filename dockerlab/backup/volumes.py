@@ -1,0 +1,119 @@
+"""Questions that come before a volume is copied or filled: whether it is there, who uses it, who used it meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import docker.errors
+from docker import DockerClient
+
+from ..commands import Command, InspectVolume
+from ..errors import BackupError, DockerLabError, EngineError
+from ..lab import Lab
+from ..listings import first_name
+from ..refusals import REFUSALS, explain
+from . import tar
+from .door import LABEL
+from .underway import recover
+
+__all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_since", "users"]
+
+Record = dict[str, Any]
+
+
+def prepared(lab: Lab) -> None:
+    """Put right what an earlier backup or restore left when it was killed, and say so."""
+    for line in recover(lab.engine):
+        lab.say(f"# {line}")
+
+
+def exists(lab: Lab, volume: str) -> str:
+    """The engine's name of a volume that is there; `NotFoundError` with near names where it is not."""
+    name = lab.belongings.full(volume)
+    try:
+        lab.engine.client.api.inspect_volume(name)
+    except REFUSALS as error:
+        raise explain(error, InspectVolume(name), lab.engine.client, lab.belongings) from None
+    return name
+
+
+def users(client: DockerClient, name: str) -> list[Record]:
+    """The containers (records of `docker ps`) that may write to a volume: those that run, and one that restores it."""
+    found = client.api.containers(all=True, filters={"volume": name})
+    return [
+        item
+        for item in found
+        for mount in item["Mounts"]
+        if mount.get("Name") == name
+        and (item["State"] in ("running", "paused", "restarting") or (LABEL in item["Labels"] and mount["RW"]))
+    ]
+
+
+def named(lab: Lab, items: list[Record]) -> str:
+    """Containers by name and state, as they are listed in a message."""
+    return ", ".join(f"{lab.belongings.short(first_name(item))} ({item['State']})" for item in items)
+
+
+def now(client: DockerClient) -> float:
+    """The engine's own time, in seconds."""
+    return datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
+
+
+def used_since(client: DockerClient, name: str, since: float) -> list[str]:
+    """The containers, by name, that were started on a volume since a time of the engine, our own left out."""
+    filters = {"type": "volume", "event": "mount", "volume": name}
+    # Whole seconds, as docker-py's types have them, would take in who ended just before.
+    api: Any = client.api
+    used = {}
+    for event in api.events(since=f"{since:.9f}", until=f"{now(client):.9f}", filters=filters, decode=True):
+        key = event["Actor"]["Attributes"].get("container", "")
+        try:
+            container = api.inspect_container(key)
+        except docker.errors.NotFound:
+            used[key] = f"{key[:12]} (removed since)"
+            continue
+        if LABEL not in container["Config"]["Labels"]:
+            used[key] = container["Name"].lstrip("/")
+    return sorted(used.values())
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Say the engine's refusals, and what it sent that is no tar, as errors of ours; `what` begins them."""
+    try:
+        yield
+    except tar.TarError as error:
+        after = f" after {error.name.decode(errors='backslashreplace')}" if error.name else ""
+        raise BackupError(
+            what,
+            f"The engine's stream is not whole: {error.reason}, {error.offset:,} bytes into it{after}.",
+            "A file may have changed while it was read, or the engine ended. Try again, with the volume not in use.",
+        ) from None
+    except docker.errors.APIError as error:
+        said = str(error.explanation or error).strip()
+        raise BackupError(what, f"The engine said: {said}", "Mend what it names, and try again.") from None
+    except REFUSALS as error:
+        raise EngineError(
+            what,
+            f"The engine went away: {type(error).__name__}.",
+            "Run `python3 -m dockerlab doctor`, and try again when it answers.",
+        ) from None
+
+
+@contextlib.contextmanager
+def recorded(lab: Lab, command: Command) -> Iterator[None]:
+    """Record the docker command that does much the same, for the lab's journal and script."""
+    start, outcome = time.perf_counter(), "interrupted"
+    try:
+        yield
+        outcome = "done"
+    except DockerLabError as error:
+        outcome = error.what
+        raise
+    finally:
+        with contextlib.suppress(*REFUSALS):
+            lab.record(str(command), command.redacted(), time.perf_counter() - start, outcome)

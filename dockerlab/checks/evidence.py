@@ -66,14 +66,22 @@ class Evidence:
     def events(self) -> list[dict[str, Any]]:
         """What happened to containers and volumes since the sitting began, oldest first, as `docker events` has it.
 
-        The engine keeps its last 256 events only (moby, daemon/events), so on a busy engine old ones are missing.
+        What checks did to look is left out. The engine keeps its last 256 events only (moby, daemon/events), so on a
+        busy engine old ones are missing.
         """
         now = datetime.fromisoformat(self.engine.client.info()["SystemTime"][:19] + "+00:00").timestamp()
         # The engine's clock may differ from ours, as that of a virtual machine does.
         since = self._started + now - time.time() - 1
         kinds = {"type": ["container", "volume"]}
         stream = self.engine.client.events(since=int(since), until=int(now) + 1, filters=kinds, decode=True)
-        return [event for event in stream if "/" not in event["Action"] and not event["Action"].startswith("exec_")]
+        kept = [event for event in stream if "/" not in event["Action"] and not event["Action"].startswith("exec_")]
+        actors = {event["Actor"]["ID"]: event["Actor"]["Attributes"] for event in kept}
+        probes = {actor for actor, attributes in actors.items() if PROBE_LABEL in attributes}
+        return [
+            event
+            for event in kept
+            if not probes & {event["Actor"]["ID"], event["Actor"]["Attributes"].get("container")}
+        ]
 
     @cached_property
     def removed(self) -> list[dict[str, Any]]:
@@ -95,7 +103,6 @@ class Evidence:
             for event in self.events
             if event["Type"] == "container"
             and event["Action"] == "destroy"
-            and PROBE_LABEL not in event["Actor"]["Attributes"]
             and self.belongings.may_touch(event["Actor"]["Attributes"])
         ]
 
@@ -162,15 +169,27 @@ class Evidence:
 
     def files(self, container: dict[str, Any], path: str) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         """The regular files below a path of a container, running or not, with their content."""
-        try:
-            stream, _ = self._api.get_archive(container["Id"], path)
-        except docker.errors.NotFound:
-            return
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        with self._archive(container, path) as tar:
             for entry in tar:
                 content = tar.extractfile(entry) if entry.isfile() else None
                 if content is not None:
                     yield entry, content.read()
+
+    def names(self, container: dict[str, Any], folder: str) -> set[str]:
+        """What is directly in a folder of a container, running or not; nothing where there is no such folder."""
+        with self._archive(container, folder) as tar:
+            return {PurePosixPath(name).parts[1] for name in tar.getnames() if "/" in name}
+
+    @contextlib.contextmanager
+    def _archive(self, container: dict[str, Any], path: str) -> Iterator[tarfile.TarFile]:
+        """A path of a container as a tar, an empty one where there is no such path."""
+        try:
+            stream, _ = self._api.get_archive(container["Id"], path)
+            packed = b"".join(stream)
+        except docker.errors.NotFound:
+            packed = bytes(tarfile.BLOCKSIZE * 2)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            yield tar
 
     def _url(self, container: dict[str, Any], what: str) -> str:
         # docker-py's own calls leave out the size, and fetch a whole archive for its head.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -133,3 +134,15 @@ def test_no_address_of_a_package_index_or_registry_is_written_anywhere() -> None
     for name, text in tracked():
         assert not address.search(text), f"{name}: {address.search(text)}"
         assert not index_option.search(text), name
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+@pytest.mark.parametrize("skip", ["def test_x(): pytest.skip('why')", "pytest.skip('why', allow_module_level=True)"])
+def test_what_is_skipped_fails_in_ci(tmp_path: Path, ci: str, status: int, skip: str) -> None:
+    (tmp_path / "test_x.py").write_text(f"import pytest\ndef test_y(): pass\n{skip}\n")
+    words = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", os.devnull, "--rootdir", tmp_path, tmp_path]
+    told = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run(words, env=told, capture_output=True, text=True, check=False)
+    # A module that is skipped whole leaves no test to run, which is status 5 and no success either.
+    assert (done.returncode in (0, 5)) == (status == 0), done.stdout
+    assert not ci or "Skipped in CI" in done.stdout

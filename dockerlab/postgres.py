@@ -151,11 +151,11 @@ class Postgres:
         box = self._thawed()
         self.lab.stop(box, timeout=STOP_SECONDS)
         box.reload()
-        log = self._log(box, 3)
-        if "database system is shut down" not in log:
+        log, code = self._log(box, 3), box.attrs["State"]["ExitCode"]
+        if code or "database system is shut down" not in log:
             raise PostgresError(
                 f"Postgres in {self.name} did not shut down cleanly.",
-                f"Exit status {box.attrs['State']['ExitCode']}. Its log ends: {diagnoses.tail(log)}",
+                f"Exit status {code}. Its log ends: {diagnoses.tail(log)}",
                 "Its data is as after a power cut: start() lets it recover from its own log.",
             )
 

@@ -107,13 +107,14 @@ class Belongings:
 
     def recall(self) -> None:
         """Learn what the same lab noticed in another kernel."""
-        if self._list.is_file():
+        with contextlib.suppress(OSError):
             self._remembered |= set(self._list.read_text().split())
 
     def forget(self) -> None:
         """The list is empty again: after a cleanup."""
         self._remembered.clear()
-        self._list.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._list.unlink()
 
 
 def built_by(labels: Mapping[str, str] | None) -> dict[str, str]:

@@ -229,11 +229,11 @@ class Postgres:
             return text, error
 
     def _starred(self, text: str, query: str = "") -> str:
-        """A text without the server's password, and without those that stand in a query."""
+        """A text without the server's password, and without those that stand in a query, or somewhere in itself."""
         password = str(self._login.password or "")
         if password in (self._login.username, self._login.database):
             password = ""  # Starred out, the message could not name the user any more.
-        return redact_message(text, [f"PASSWORD={password}", query])
+        return redact_message(text, [f"PASSWORD={password}", query, text])
 
     def _log(self, box: Container, lines: int) -> str:
         return self._starred(box.logs(tail=lines).decode(errors="replace"))

@@ -33,14 +33,23 @@ ROOMS = (
     "backup",
     "draw pictures",
     "panels",
-    "lines cli magic",
+    "lines cli magic backup_cli",
     "steps environment bootstrap",
     "jupyter lessons doctor",
     "console __main__",
 )
 RANK = {name: rank for rank, room in enumerate(ROOMS) for name in room.split()}
 
-BEFORE_ANYTHING_IS_INSTALLED = ("__main__", "console", "bootstrap", "environment", "steps", "engine.package", "errors")
+BEFORE_ANYTHING_IS_INSTALLED = (
+    "__main__",
+    "console",
+    "bootstrap",
+    "environment",
+    "steps",
+    "engine.package",
+    "errors",
+    "backup_cli",
+)
 
 
 def imports(name: str, *, at_import: bool = False) -> Iterator[str]:

@@ -19,7 +19,7 @@ from . import tar
 from .contents import Entries, inventory, shown
 from .results import Result, count, size
 
-__all__ = ["Archive", "chunks", "inspect", "verify"]
+__all__ = ["Archive", "chunks", "inspect", "seal_of", "verify"]
 
 CHUNK = 1 << 20
 _BROKEN: tuple[type[Exception], ...] = (EOFError, igzip.BadGzipFile, isal_zlib.error)  # type: ignore[assignment]
@@ -89,7 +89,7 @@ def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None) -> A
     if not path.is_file():
         names = [each.name for each in path.parent.glob("*gz")] if path.parent.is_dir() else []
         raise NotFoundError(f"There is no archive {path}.", "Seen: no such file.", near(path.name, names))
-    seal, problems, entries = _seal(path), [], dict[bytes, tar.Entry]()
+    seal, problems, entries = seal_of(path), [], dict[bytes, tar.Entry]()
     with path.open("rb") as file:
         tap = _Tap(file)
         with igzip_threaded.open(tap, "rb", block_size=CHUNK // 4) as content:  # type: ignore[no-untyped-call]
@@ -123,7 +123,7 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _seal(path: Path) -> str:
+def seal_of(path: Path) -> str:
     """The digest that the `.sha256` beside a file gives for it; empty where there is none."""
     beside = path.with_name(path.name + ".sha256")
     if not beside.is_file():

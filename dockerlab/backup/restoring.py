@@ -50,7 +50,7 @@ class Restored(Result):
         yield "from", str(self.path)
         yield "on", self.engine
         yield "took", f"{self.seconds:.1f} s"
-        yield "compared", f"{count(self.compared, 'entry').replace('entrys', 'entries')}, all as in the archive"
+        yield "compared", f"{count(self.compared, 'entry', 'entries')}, all as in the archive"
         yield "holds", f"{count(self.files, 'file')}, {size(self.content)}"
         yield from (("note", note) for note in self.notes)
         yield "much like", self.line
@@ -77,7 +77,7 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         lab.claims.volume(name)
         _refuse_used(lab, volume, name)
     images.ensure(lab.engine, IMAGE, report=lab.say)
-    line = same(name, path)
+    line = str(same(name, path))
     with (
         recorded(lab, line),
         Underway(lab, f"a restore of the volume {volume}") as work,
@@ -113,7 +113,7 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         source.digest,
         full,
         notes,
-        str(line),
+        line,
     )
 
 

@@ -35,6 +35,6 @@ def size(number: int) -> str:
     return f"{number} B" if number < 1000 else tqdm.format_sizeof(number, " ").replace(" ", "") + "B"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, nouns: str = "") -> str:
     """A number with its noun: `1 file`, `3 files`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -96,7 +96,7 @@ def back_up(
             'Say consistent="stop" or "pause" (they run again afterwards), or "live" (as it is, perhaps not whole).',
         )
     images.ensure(lab.engine, IMAGE, report=lab.say)
-    with recorded(lab, same(name, target)), Underway(lab, f"a backup of the volume {volume}") as work:
+    with recorded(lab, str(same(name, target))), Underway(lab, f"a backup of the volume {volume}") as work:
         return _back_up(work, volume, name, target, using, consistent, progress)
 
 

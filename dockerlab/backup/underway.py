@@ -21,7 +21,7 @@ from ..engine.private import home
 from ..errors import BackupError, DockerLabError, EngineError
 from ..lab import Lab
 from ..refusals import REFUSALS
-from .door import LABEL, Door, run_once
+from .door import IMAGE, LABEL, Door, run_once
 from .mending import Notes, put_right
 
 __all__ = ["Underway", "guard", "recover"]
@@ -113,9 +113,9 @@ class Underway:
         """A way into a volume, until the end."""
         return Door(self._client, volume, self.labels, read_only=read_only)
 
-    def run(self, volume: str, script: str) -> str:
+    def run(self, volume: str, script: str, *, image: str = IMAGE, user: str | None = None) -> str:
         """Run a shell script in a container with that volume, or with none, and return what it prints."""
-        return run_once(self._client, volume, self.labels, script)
+        return run_once(self._client, volume, self.labels, script, image=image, user=user)
 
     @contextlib.contextmanager
     def holding(self, keys: Sequence[str], how: str) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors
 from docker import DockerClient
 
-from ..commands import Command, InspectVolume
+from ..commands import InspectVolume
 from ..errors import BackupError, DockerLabError, EngineError
 from ..lab import Lab
 from ..listings import first_name
@@ -105,7 +105,7 @@ def explained(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recorded(lab: Lab, command: Command) -> Iterator[None]:
+def recorded(lab: Lab, line: str) -> Iterator[None]:
     """Record the docker command that does much the same, for the lab's journal and script."""
     start, outcome = time.perf_counter(), "interrupted"
     try:
@@ -116,4 +116,4 @@ def recorded(lab: Lab, command: Command) -> Iterator[None]:
         raise
     finally:
         with contextlib.suppress(*REFUSALS):
-            lab.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
+            lab.record(line, line, time.perf_counter() - start, outcome)

@@ -1,0 +1,140 @@
+"""A Postgres database as a file of pg_dump, and back: by the server's own tools, in its container."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+import socket
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter
+
+from ..errors import BackupError, NotFoundError
+from ..postgres import Postgres
+from .archive import CHUNK, seal_of
+from .draft import Draft, destination
+from .results import Result, size
+from .underway import Underway
+from .volumes import explained, prepared, recorded
+
+__all__ = ["Dump", "dump", "load"]
+
+MAGIC = b"PGDMP"  # how a file of pg_dump's custom format begins
+
+
+@dataclass(frozen=True, repr=False)
+class Dump(Result):
+    """A dump that was made: in pg_dump's custom format, with a `.sha256` beside it."""
+
+    path: Path
+    server: str
+    seconds: float
+    bytes_after: int
+    digest: str
+    line: str
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        yield "dump", str(self.path)
+        yield "of", self.server
+        yield "took", f"{self.seconds:.1f} s"
+        yield "holds", size(self.bytes_after)
+        yield "digest", self.digest
+        yield "the same", self.line
+
+
+def dump(db: Postgres, path: str | Path) -> Dump:
+    """Dump a database as of one moment, while others go on writing to it, and return what it came to.
+
+    The file is in pg_dump's custom format, compressed; it appears under its name, with a `.sha256`, only when it is
+    whole. Raises `BackupError` with pg_dump's own words, `NotFoundError` where the folder is not there.
+    """
+    prepared(db.lab)
+    target, start = destination(path), perf_counter()
+    words = ["pg_dump", *_login(db), "-Fc"]
+    line = f"{_exec(db)} {shlex.join(words)} > {shlex.quote(str(target))}"
+    what = f"{db.name} was not dumped."
+    with recorded(db.lab, line), Underway(db.lab, f"a dump of {db.name}") as work, explained(what):
+        api = db.lab.engine.client.api
+        key = api.exec_create(db.container.id, words)["Id"]
+        complaint = b""
+        with Draft(work, target) as draft:
+            for out, error in api.exec_start(key, stream=True, demux=True):
+                draft.write(out or b"")
+                complaint += error or b""
+            _check(api, key, what, complaint)
+            draft.publish()
+    return Dump(target, repr(db), perf_counter() - start, draft.size, draft.digest, line)
+
+
+def load(db: Postgres, path: str | Path) -> None:
+    """Load a dump into a database: what it holds takes the place of what has the same name there.
+
+    It is one transaction: either all of it is loaded, or the database stays as it is. Raises `BackupError` where the
+    file is not what its `.sha256` says, is no dump, or pg_restore refuses it; `NotFoundError` where it is not there.
+    """
+    source = Path(path).expanduser().absolute()
+    what = f"{source} was not loaded into {db.name}."
+    _check_file(source, what)
+    words = ["pg_restore", *_login(db), "--clean", "--if-exists", "--single-transaction", "--exit-on-error"]
+    line = f"{_exec(db, '-i')} {shlex.join(words)} < {shlex.quote(str(source))}"
+    with recorded(db.lab, line), explained(what):
+        api = db.lab.engine.client.api
+        key = api.exec_create(db.container.id, words, stdin=True)["Id"]
+        stream = api.exec_start(key, socket=True)
+        # docker-py hands out a read-only wrapper of a plain socket, and for TLS and ssh the socket itself.
+        far: Any = getattr(stream, "_sock", stream)
+        with contextlib.closing(getattr(stream, "_response", stream)), contextlib.closing(far):
+            far.settimeout(None)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(_feed, source, far)
+                frames = (demux_adaptor(*frame) for frame in frames_iter(stream, tty=False))  # type: ignore[no-untyped-call]
+                _, complaint = consume_socket_output(frames, demux=True)
+        _check(api, key, what, complaint or b"")
+
+
+def _feed(source: Path, far: Any) -> None:
+    # Where pg_restore ends before it has read all, it says why; that nobody reads any more is no news then.
+    with contextlib.suppress(OSError), source.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            far.sendall(chunk)
+        # TLS can't be closed by half.
+        far.shutdown(socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
+
+
+def _check_file(source: Path, what: str) -> None:
+    if not source.is_file():
+        raise NotFoundError(what, "Seen: no such file.", "Make one: db.dump(path)")
+    with source.open("rb") as file:
+        begins, seal = file.read(len(MAGIC)), seal_of(source)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest() if seal else ""
+    if begins != MAGIC:
+        raise BackupError(what, "It is no dump in pg_dump's custom format.", "An archive of a volume is for restore().")
+    if digest != seal:
+        raise BackupError(
+            what,
+            f"Its digest is {digest[:12]}…, and its .sha256 says {seal[:12]}….",
+            "Take another dump: this one is not whole.",
+        )
+
+
+def _check(api: Any, key: str, what: str, complaint: bytes) -> None:
+    status = api.exec_inspect(key)["ExitCode"]
+    if status:
+        said = " ".join(complaint.decode(errors="replace").split())
+        raise BackupError(what, f"Exit status {status}: {said}", "What the database holds is as it was.")
+
+
+def _login(db: Postgres) -> list[str]:
+    return ["-U", str(db.engine.url.username), "-d", str(db.engine.url.database)]
+
+
+def _exec(db: Postgres, *options: str) -> str:
+    return shlex.join(["docker", "exec", *options, db.lab.belongings.full(db.name)])

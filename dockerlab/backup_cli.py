@@ -1,0 +1,84 @@
+"""The command line's words for backups: backup, verify, restore, rehearse."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+# Until the environment is made only the standard library is here: the rest is imported where it is used.
+__all__ = ["add_commands"]
+
+# A lab of its own, whose volumes stay: nothing cleans it up.
+LAB = "backup"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the four words to the subparsers of a command line; each sets `do` to what does it, and returns a status."""
+    added = _command(commands, backup, "back a volume up into a .tar.gz")
+    added.add_argument("volume", metavar="VOLUME")
+    added.add_argument("path", nargs="?", type=Path, metavar="PATH", help="(without: VOLUME.tar.gz, here)")
+    ways = "what to do where running containers use it: they run again afterwards"
+    added.add_argument("--consistent", choices=("stop", "pause", "live"), help=ways)
+    added = _command(commands, verify, "read an archive to its end, and say whether it is whole")
+    added.add_argument("path", type=Path, metavar="PATH")
+    added = _command(commands, restore, "restore a volume from an archive, and compare the two")
+    added.add_argument("path", type=Path, metavar="PATH")
+    added.add_argument("volume", metavar="VOLUME")
+    added.add_argument("--replace", action="store_true", help="what the volume holds goes, once all went well")
+    added = _command(commands, rehearse, "restore an archive into a volume of its own, compare, and remove that")
+    added.add_argument("path", type=Path, metavar="PATH")
+
+
+def backup(chosen: argparse.Namespace) -> int:
+    """Back a volume up."""
+    from .backup import back_up
+
+    print(back_up(_lab(chosen), chosen.volume, chosen.path, consistent=chosen.consistent, progress=_progress(chosen)))
+    return 0
+
+
+def verify(chosen: argparse.Namespace) -> int:
+    """Read an archive to its end."""
+    from .backup import verify
+
+    print(verify(chosen.path))
+    return 0
+
+
+def restore(chosen: argparse.Namespace) -> int:
+    """Restore a volume."""
+    from .backup import restore
+
+    print(restore(_lab(chosen), chosen.path, chosen.volume, chosen.replace, progress=_progress(chosen)))
+    return 0
+
+
+def rehearse(chosen: argparse.Namespace) -> int:
+    """Rehearse a restore."""
+    from .backup import rehearse
+
+    print(rehearse(_lab(chosen), chosen.path, progress=_progress(chosen)))
+    return 0
+
+
+def _command(commands: Any, do: Any, about: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(
+        do.__name__, help=about, description=f"{about.capitalize()}.", allow_abbrev=False
+    )
+    added.add_argument("--quiet", "-q", action="store_true", help="show no progress")
+    if do is not verify:
+        added.add_argument("--lab", default=LAB, metavar="NAME", help="whose volumes and containers it may change")
+    added.set_defaults(do=do)
+    return added
+
+
+def _lab(chosen: argparse.Namespace) -> Any:
+    from .lab import Lab
+
+    return Lab(chosen.lab, echo=lambda line: print(line, file=sys.stderr))
+
+
+def _progress(chosen: argparse.Namespace) -> bool:
+    return sys.stdout.isatty() and not chosen.quiet

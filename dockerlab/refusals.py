@@ -15,7 +15,7 @@ from .belongings import Belongings, is_anonymous
 from .commands import Command, Run
 from .errors import CommandError, DockerLabError, EngineError, ForeignError, InUseError, NotFoundError
 from .listings import first_name
-from .words import redact_message
+from .words import redact, redact_message
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -80,7 +80,7 @@ def _known(said: str, command: Command, client: DockerClient, belongings: Belong
         )
     if isinstance(command, Run) and re.search(r"executable file not found|exec.*: no such file or directory", said):
         return CommandError(
-            f"The image {command.image} has no such program: {' '.join(command.command or ())}",
+            f"The image {command.image} has no such program: {redact(tuple(command.command or ()))}",
             f"It said: {said.splitlines()[0]}",
             "Name a program that the image has.",
         )

@@ -26,7 +26,7 @@ _PAIR = re.compile(rf"((?:--?[\w-]*=)?{_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
 _INSIDE = [
     re.compile(rf"((?<![\w.-]){_NAME}(?:\s*=|['\"]\s*:)\s*)('[^']*'|\"[^\"]*\"|[^\s;&|'\")]+)", re.IGNORECASE),
     re.compile(r"(PASSWORD\s+)('(?:[^']|'')*')", re.IGNORECASE),
-    re.compile(r"(://[^:/@\s]*:)([^@\s]+(?=@))"),
+    re.compile(r"(://[^:/@\s]*:)([^@/\s]+(?=@))"),
 ]
 _STARS = r"\1***"
 

@@ -1,0 +1,150 @@
+"""JupyterLab in a browser, in the words of a learner: open a lesson, run all, look at a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import ConsoleMessage, Locator, Page
+
+PATIENCE_MILLISECONDS = 30_000
+LAYOUT_MILLISECONDS = 500
+MOST_HEIGHT = 14_000
+LOADS = 5
+# Chromium drops what it is loading whenever an interface of the machine comes or goes, as one does for each container.
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+
+# The status line says "idle" before there is a kernel, and a Run All that comes too early is lost without a word.
+_KERNEL_ANSWERS = """async () => {
+    const panel = jupyterapp.shell.currentWidget;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+}"""
+_IS_SHOWN = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
+_PLACE = "id => jupyterapp.shell.currentWidget.content.widgets.findIndex(cell => cell.model.id === id)"
+_RUNS = """() => jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code')
+    .map(cell => {
+        const errors = cell.model.outputs.toJSON().filter(output => output.output_type === 'error');
+        return [cell.model.id, [cell.model.executionCount, ...errors.map(error => error.evalue)]];
+    })"""
+_END_OF_LAST_CELL = """() => Math.ceil(
+    jupyterapp.shell.currentWidget.content.widgets.at(-1).node.getBoundingClientRect().bottom)"""
+_PATH = """async () => {
+    const panel = jupyterapp.shell.currentWidget;
+    await panel.context.ready;
+    return panel.context.path;
+}"""
+# Code may scroll in its cell and a table in its output, text may not.
+_TOO_WIDE = """() => [...jupyterapp.shell.currentWidget.node.querySelectorAll('.jp-RenderedMarkdown')]
+    .filter(text => text.scrollWidth > text.clientWidth)
+    .map(text => text.textContent.slice(0, 60))"""
+
+
+@dataclass
+class LabPage:
+    """A page with a notebook in JupyterLab; notes errors in its console and addresses of other machines."""
+
+    page: Page
+    name: str
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE_MILLISECONDS)
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._note_address(request.url))
+        self.page.on("websocket", lambda socket: self._note_address(socket.url))
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def _note_address(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.foreign.append(url)
+
+    def open(self, url: str) -> None:
+        """Open a notebook's address and wait until its kernel answers."""
+        for _ in range(LOADS):
+            self.errors.clear()
+            self.page.goto(f"{url}&reset")  # without what other pages have left open
+            self.page.wait_for_function(_IS_SHOWN, arg=self.name)
+            self.page.evaluate(_KERNEL_ANSWERS)
+            if not any(NETWORK_CHANGED in error for error in self.errors):
+                return
+
+    def command(self, name: str, **arguments: object) -> None:
+        """Run one of JupyterLab's commands, as its menus do, and wait for its end."""
+        run = "async ([name, args]) => { await jupyterapp.commands.execute(name, args); }"
+        self.page.evaluate(run, [name, arguments])
+
+    def run_all(self) -> None:
+        """Run all cells and wait for the last one."""
+        self.command("notebook:run-all-cells")
+
+    def run_cell(self, place: int) -> None:
+        """Run one cell, whatever others did, and wait for it."""
+        self.page.evaluate("place => { jupyterapp.shell.currentWidget.content.activeCellIndex = place; }", place)
+        self.command("notebook:run-cell")
+
+    def restart(self) -> None:
+        """Restart the kernel, which forgets all variables, and wait until it answers."""
+        self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }")
+        self.page.evaluate(_KERNEL_ANSWERS)
+
+    def runs(self) -> dict[str, list[Any]]:
+        """By code cell, its execution count (None before it ran) and what its errors say."""
+        return dict(self.page.evaluate(_RUNS))
+
+    def cell(self, ident: str) -> Locator:
+        """A cell by its id in the file."""
+        place = self.page.evaluate(_PLACE, ident)
+        assert place >= 0, f"no cell {ident}"
+        panel = self.page.evaluate("() => jupyterapp.shell.currentWidget.id")
+        return self.page.locator(f'#{panel} .jp-Cell[data-windowed-list-index="{place}"]')
+
+    def output(self, ident: str) -> Locator:
+        """What a code cell shows below its code."""
+        return self.cell(ident).locator(".jp-Cell-outputArea")
+
+    def output_text(self, ident: str) -> str:
+        """The text of a code cell's output, in and out of sight."""
+        # Not inner_text: of what is scrolled out of sight the browser lays out nothing.
+        return self.output(ident).text_content() or ""
+
+    def follow(self, link: Locator) -> str:
+        """Click a link, and close what it opened; returns the path of that."""
+        here = self.page.evaluate("() => jupyterapp.shell.currentWidget.id")
+        link.click()
+        self.page.wait_for_function("here => jupyterapp.shell.currentWidget.id !== here", arg=here)
+        opened: str = self.page.evaluate(_PATH)
+        self.command("application:close")
+        self.page.wait_for_function("here => jupyterapp.shell.currentWidget.id === here", arg=here)
+        return opened
+
+    def choose_theme(self, name: str) -> None:
+        """Change JupyterLab's theme."""
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")
+
+    def show_whole(self, width: int, picture: Path | None = None) -> None:
+        """Make the window as wide as said (pixels) and as high as the notebook; take a picture if a path is given."""
+        # The notebook scrolls inside of the page, where a picture of the whole page does not reach.
+        self.page.set_viewport_size({"width": width, "height": MOST_HEIGHT})
+        self.page.evaluate("() => { jupyterapp.shell.currentWidget.content.outerNode.scrollTop = 0; }")
+        self.page.wait_for_timeout(LAYOUT_MILLISECONDS)
+        self.page.set_viewport_size({"width": width, "height": self.page.evaluate(_END_OF_LAST_CELL) + 40})
+        self.page.wait_for_timeout(LAYOUT_MILLISECONDS)
+        if picture:
+            self.page.screenshot(path=picture)
+
+    def wider_than_the_window(self) -> list[str]:
+        """The texts of the notebook that would have to be scrolled sideways."""
+        found: list[str] = self.page.evaluate(_TOO_WIDE)
+        return found

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_a_build_that_is_cut_off_leaves_no_half_image_and_the_next_one_is_whole(
     assert version.startswith(b"postgres (PostgreSQL) 16.")
     assert other.client.containers.list(all=True) == []
     assert not other.client.images.list(filters={"dangling": True})
+
+
+def test_a_stand_in_of_a_former_release_is_built_anew_and_kept_where_it_can_not_be(
+    other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = images.ensure(other, "alpine")
+    box = other.client.containers.create("alpine", "true")
+    recipe = replace(parts.RECIPES["alpine"], parts=(*parts.RECIPES["alpine"].parts, nothing_to_be_had()))
+    monkeypatch.setitem(parts.RECIPES, "alpine", recipe)
+    assert images.ensure(other, "alpine").id == former.id
+
+    recipe.parts[-1].path.mkdir()
+    now = images.ensure(other, "alpine")
+    assert now.id != former.id
+    assert images.ensure(other, "alpine").id == now.id
+    box.reload()
+    assert box.image.id == former.id  # what was made from it stands
+    assert images.ensure(foreign(other), "alpine").id == now.id
+
+
+def nothing_to_be_had() -> parts.Part:
+    def fail(folder: Path) -> None:
+        raise ImageError("not to be had")
+
+    return parts.Part("nothing", "", fail)
 
 
 def test_only_the_private_engine_gets_stand_ins(other: Engine) -> None:

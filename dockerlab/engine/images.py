@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tarfile
@@ -24,6 +25,7 @@ __all__ = ["COURSE", "ensure", "fetch_parts", "load", "origin", "save"]
 
 COURSE = ("alpine", "postgres:16-alpine", "node:20-alpine")
 LABEL = "dockerlab.standin"
+RECIPE_LABEL = "dockerlab.recipe"  # tells a stand-in of a former release
 
 # Gets a line that says what is being done and how far it is.
 Report = Callable[[str], object]
@@ -35,10 +37,14 @@ def ensure(engine: Engine, name: str, *, report: Report | None = None) -> Image:
     Pulled where it is missing, else from the bundle that `DOCKERLAB_BUNDLE` names, else, on the private engine
     only, built as a stand-in. Raises `ImageError` that says what each of these answered.
     """
+    report = report or (lambda line: None)
     image = _present(engine, name)
+    if image is not None and _is_outdated(engine, image):
+        with contextlib.suppress(ImageError, DockerException, RequestException, OSError):
+            _build(engine, name, report)  # where it can't be made anew, the old one serves
+            image = _present(engine, name)
     if image is not None:
         return image
-    report = report or (lambda line: None)
     tried = []
     for source, make in (("pull", _pull), ("bundle", _load_bundle), ("stand-in", _build)):
         try:
@@ -146,6 +152,11 @@ def _present(engine: Engine, name: str) -> Image | None:
         return None
 
 
+def _is_outdated(engine: Engine, image: Image) -> bool:
+    recipe = parts.RECIPES.get(image.labels.get(LABEL, ""))
+    return engine.private and recipe is not None and image.labels.get(RECIPE_LABEL) != recipe.digest
+
+
 def _pull(engine: Engine, name: str, report: Report) -> None:
     repository, tag = parse_repository_tag(name)
     layers: dict[str, tuple[int, int]] = {}
@@ -183,11 +194,18 @@ def _build(engine: Engine, name: str, report: Report) -> None:
     fetch_parts([name])
     # One build at a time: the others find the first one's image, and the layers that stand-ins share.
     with locked(private.home() / "build.lock"), tempfile.TemporaryFile() as context:
-        if _present(engine, name) is not None:
+        image = _present(engine, name)
+        if image is not None and not _is_outdated(engine, image):
             return
         _write_context(context, recipe)
         build = engine.client.api.build(
-            fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True, decode=True
+            fileobj=context,
+            custom_context=True,
+            tag=name,
+            labels={RECIPE_LABEL: recipe.digest},
+            rm=True,
+            forcerm=True,
+            decode=True,
         )
         said = ""
         for line in build:

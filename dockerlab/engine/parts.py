@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dockerlab.engine import package, private
@@ -61,6 +62,14 @@ class Recipe:
 
     folder: Path
     parts: tuple[Part, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """A sum of all that the image is made from."""
+        files = [path for folder in (self.folder, self.folder.with_name("etc")) for path in sorted(folder.iterdir())]
+        total = hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file()))
+        total.update("".join(part.path.name for part in self.parts).encode())
+        return total.hexdigest()[:12]
 
 
 def fetch(names: Iterable[str]) -> None:

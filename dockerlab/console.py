@@ -38,7 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen.rest = rest
     if chosen.do is test:  # an engine of its own: a learner's volumes are no place for tests
         os.environ.setdefault("DOCKERLAB_HOME", str(TEST_HOME))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends what we started, as Ctrl-C does
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # whoever ends us ends what we started, as Ctrl-C does
+        signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         bootstrap.set_up(words, test=chosen.do is test, engine=chosen.engine, yes=chosen.yes)
         status: int = chosen.do(chosen)
@@ -46,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except DockerLabError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         return 130
 
 

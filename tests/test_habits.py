@@ -128,7 +128,7 @@ def test_no_address_of_a_package_index_or_registry_is_written_anywhere() -> None
     # Where packages and images come from is the user's to say, by pip's, uv's, apt's or the engine's settings.
     places = "pypi|pythonhosted|npmjs|anaconda|debian|ubuntu|quay|ghcr|gcr"
     address = re.compile(
-        rf"(?:\b|https?://)(?:[\w-]+\.)*(?:{places})\.(?:org|io|com|net|dev)\b|\w+\.docker\.(?:io|com)\b"
+        rf"(?:\b|https?://)(?:[\w-]+\.)*(?:{places})\.(?:org|io|com|net|dev)\b|(?:registry|index|auth|hub)[\w-]*\.docker\.(?:io|com)\b"
     )
     index_option = re.compile(r"^--(extra-)?index-url|^--find-links", re.MULTILINE)
     for name, text in tracked():

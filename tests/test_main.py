@@ -122,14 +122,15 @@ def listening(port: int) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
 def test_the_second_up_installs_nothing_and_whoever_ends_it_ends_jupyterlab(
-    engine: Engine, clone: Path, own_home: Path
+    engine: Engine, clone: Path, own_home: Path, by: signal.Signals
 ) -> None:
     with up(clone, own_home) as (terminal, address, token):
         assert "Python packages" not in terminal.before
         ask(f"{address}api/kernels", token, post={"name": "python3"})
         processes = children(terminal.pid)
-        terminal.kill(signal.SIGTERM)
+        terminal.kill(by)
         terminal.expect(pexpect.EOF)
         assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
 

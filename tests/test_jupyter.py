@@ -1,0 +1,100 @@
+"""JupyterLab as the course starts it: in any folder, ended with its kernels, and a word where it does not start."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockerlab.errors import InUseError
+from dockerlab.jupyter import Server
+from dockerlab.steps import SetUpError
+
+
+def ask(server: Server, path: str, post: dict[str, str] | None = None) -> Any:
+    data = None if post is None else json.dumps(post).encode()
+    headers = {"Authorization": f"token {server.token}"}
+    request = urllib.request.Request(f"{server.address}{path}", data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_it_runs_kernels_in_a_folder_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    folder = tmp_path / ("long folder " * 8) / ("ü" * 40)
+    folder.mkdir(parents=True)
+    with Server(folder, folder / "state").start() as server:
+        kernel = ask(server, "api/kernels", {"name": "python3"})["id"]
+        deadline = time.monotonic() + 60
+        while ask(server, f"api/kernels/{kernel}")["execution_state"] == "dead" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        (process,) = kernels_of(server)
+    assert not Path(f"/proc/{process}").exists()
+
+
+def kernels_of(server: Server) -> list[int]:
+    """The kernels' processes, as soon as there is one."""
+    assert server._process
+    path = Path(f"/proc/{server._process.pid}/task/{server._process.pid}/children")
+    deadline = time.monotonic() + 60
+    while not path.read_text().split() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [int(pid) for pid in path.read_text().split()]
+
+
+def test_its_kernels_get_the_environment_that_was_given(tmp_path: Path) -> None:
+    with Server(tmp_path, tmp_path / "state").start({"GREETING": "hello"}) as server:
+        ask(server, "api/kernels", {"name": "python3"})
+        (process,) = kernels_of(server)
+        assert b"GREETING=hello" in Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+
+
+def test_each_start_has_a_token_of_its_own_that_no_command_line_shows(tmp_path: Path) -> None:
+    assert Server(tmp_path, tmp_path).token != Server(tmp_path, tmp_path).token
+    with Server(tmp_path, tmp_path / "state").start() as server:
+        assert server._process
+        assert server.token.encode() not in Path(f"/proc/{server._process.pid}/cmdline").read_bytes()
+        assert server.url("a.ipynb") == f"{server.address}lab/tree/a.ipynb?token={server.token}"
+
+
+def test_it_keeps_no_socket_folder_and_may_be_stopped_twice(tmp_path: Path) -> None:
+    server = Server(tmp_path, tmp_path / "state").start()
+    runtime = server._runtime
+    assert runtime.exists()
+    assert runtime.stat().st_mode & 0o077 == 0
+    server.stop()
+    server.stop()
+    assert not runtime.exists()
+
+
+def test_one_that_hangs_is_ended_with_its_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dockerlab.jupyter.STOP_SECONDS", 0.5)
+    with Server(tmp_path, tmp_path / "state").start() as server:
+        assert server._process
+        os.kill(server._process.pid, 19)  # SIGSTOP
+        pid = server._process.pid
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_one_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(SetUpError) as error, Server(tmp_path / "none", tmp_path / "state") as server:
+        server.start()
+    what, seen, next_step = str(error.value).splitlines()
+    assert what == "JupyterLab does not answer."
+    assert "status 1" in seen
+    assert "none" in seen
+    assert str(tmp_path / "state" / "jupyter.log") in next_step
+
+
+def test_a_port_that_somebody_has_is_not_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InUseError, match=f"port {port}"):
+            Server(tmp_path, tmp_path / "state", port=port).start()

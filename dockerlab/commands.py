@@ -11,12 +11,12 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docker.errors import NotFound
+from docker.utils.socket import frames_iter
 
-from .errors import CommandError, EngineError
+from .errors import CommandError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
 from .words import Command, argv, checked_pairs, pairs, redact
 
@@ -55,7 +55,7 @@ _PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
 
 @dataclass(frozen=True)
 class Output:
-    """What a program in a container wrote (standard output and error, in order) and its exit status."""
+    """What a program in a container wrote, standard output and error as they came, and its exit status."""
 
     text: str
     exit_code: int
@@ -167,25 +167,19 @@ class Run(Command):
         return client.containers.get(made["Id"])
 
     def _attend(self, client: DockerClient, container: Container) -> Output:
-        # With --rm the engine removes the container as soon as it ends, so its exit status is taken from the event
-        # of its end: asking afterwards may come too late.
-        last = "destroy" if self.remove else "die"
-        # The clock of a remote engine, or of a virtual machine, is not ours: its own record of the creation counts.
-        since = int(datetime.fromisoformat(container.attrs["Created"]).timestamp())
-        events = client.events(since=since, filters={"container": [container.id]}, decode=True)
-        with contextlib.closing(events):
-            stream = container.attach(stdout=True, stderr=True, stream=True)
+        api = client.api
+        # With --rm the engine removes the container as soon as it ends, and then knows no status. So, as the CLI does,
+        # the question comes first: it is taken at once, and answered at the end.
+        url = f"{api.base_url}/v{api.api_version}/containers/{container.id}/wait"
+        condition = {"condition": "removed" if self.remove else "next-exit"}
+        with (
+            api.post(url, params=condition, stream=True, timeout=None) as waiting,
+            contextlib.closing(api.attach_socket(str(container.id))) as socket,
+        ):
+            waiting.raise_for_status()
             container.start()
-            text = b"".join(stream).decode(errors="replace")
-            code = 0
-            for event in events:
-                if event["Action"] == "die":
-                    code = int(event["Actor"]["Attributes"]["exitCode"])
-                if event["Action"] == last:
-                    return Output(text, code)
-        raise EngineError(
-            "The engine went away while the program ran.", f"Seen on: {self.redacted()}", "Run the cell again."
-        )
+            text = b"".join(part for _, part in frames_iter(socket, tty=False))  # type: ignore[no-untyped-call]
+            return Output(text.decode(errors="replace"), waiting.json()["StatusCode"])
 
 
 @dataclass(frozen=True, repr=False)

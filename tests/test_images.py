@@ -335,6 +335,7 @@ def test_an_image_is_pulled_and_the_sum_of_its_layers_is_told(other: Engine, bun
     assert all(told)
     done = [int(match[1]) for match in told if match]
     assert done == sorted(done)
+    assert len(set(lines)) == len(lines)
     assert done[-1] == max(int(match[2]) for match in told if match) > 0
 
 

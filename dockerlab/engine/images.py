@@ -160,7 +160,8 @@ def _is_outdated(engine: Engine, image: Image) -> bool:
 def _pull(engine: Engine, name: str, report: Report) -> None:
     repository, tag = parse_repository_tag(name)
     layers: dict[str, tuple[int, int]] = {}
-    report(f"pulling {name}")
+    told = f"pulling {name}"
+    report(told)
     for line in engine.client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
         if "error" in line:
             raise ImageError(f"{name} could not be pulled.", " ".join(str(line["error"]).split()))
@@ -170,7 +171,10 @@ def _pull(engine: Engine, name: str, report: Report) -> None:
         elif line.get("status") == "Download complete" and line.get("id") in layers:
             layers[line["id"]] = (layers[line["id"]][1], layers[line["id"]][1])
         done, total = (sum(sizes) / 1e6 for sizes in zip(*layers.values(), strict=True)) if layers else (0, 0)
-        report(f"pulling {name}: {done:.0f} of {total:.0f} MB")
+        text = f"pulling {name}: {done:.0f} of {total:.0f} MB"
+        if text != told:
+            report(text)
+        told = text
 
 
 def _load_bundle(engine: Engine, name: str, report: Report) -> None:

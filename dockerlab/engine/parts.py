@@ -105,6 +105,9 @@ def _fetch_part(part: Part) -> None:
         folder.mkdir()
         part.make(folder)
         folder.rename(part.path)
+        for former in part.path.parent.glob(f"{part.name}-*"):
+            if former != part.path:
+                shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -113,18 +116,20 @@ def _make_debian(folder: Path) -> None:
     """Unpack the libraries of this machine's own distribution, flat and independent of its release's layout."""
     debs = folder.with_name("debs")
     debs.mkdir()
-    apt = [package.program("apt-get") or "apt-get", "-q", "download", *DEBIAN_FILES]
+    # As root, apt would download as a user of its own, which may not come into the course's home.
+    apt = [package.program("apt-get") or "apt-get", "-q", "-o", "APT::Sandbox::User=root"]
+    download = ["download", *DEBIAN_FILES]
     try:
-        _run(apt, cwd=debs)
+        _run([*apt, *download], cwd=debs)
     except ImageError as error:
         if "space" in error.seen:
             raise
         # The lists of packages are missing or old here, and refreshing those of the system takes root.
         lists = folder.with_name("lists")
         (lists / "partial").mkdir(parents=True)
-        own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={folder.with_name('cache')}"]
-        _run([apt[0], *own, "-q", "update"], cwd=debs)
-        _run([apt[0], *own, *apt[1:]], cwd=debs)
+        apt += ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={folder.with_name('cache')}"]
+        _run([*apt, "update"], cwd=debs)
+        _run([*apt, *download], cwd=debs)
     for name, places in DEBIAN_FILES.items():
         (deb,) = debs.glob(f"{name}_*.deb")
         unpacked = folder.with_name(name)

@@ -46,10 +46,10 @@ class Belongings:
         self.labels = {LABEL: lab} | ({OWNER_LABEL: owner} if owner else {})
         self.image_labels = {BUILT_LABEL: f"{owner}/{lab}"}
         self._prefix = f"{owner}-" if owner else ""
-        # The list outlives the kernel, so that a later cleanup still finds what no label marks.
-        place = hashlib.sha256(engine.url.encode()).hexdigest()[:8]
-        self._list = home() / "labs" / (owner or "_") / f"{lab}.{place}.volumes"
-        self._remembered: set[str] = set()
+        # The lists outlive the kernels, so that a later cleanup still finds what no label marks.
+        self._lists, self._place = home() / "labs", hashlib.sha256(engine.url.encode()).hexdigest()[:8]
+        self._list = self._lists / (owner or "_") / f"{lab}.{self._place}.volumes"
+        self._remembered, self._others = set[str](), set[str]()
         self.recall()
 
     def full(self, name: str) -> str:
@@ -72,11 +72,14 @@ class Belongings:
         return name in self._remembered
 
     def may_touch(self, labels: Mapping[str, str] | None, name: str = "") -> bool:
-        """Whether this lab may change it: its own, and on the course's own engine what nobody labelled."""
-        return self.made(labels, name) or (self.private and LABEL not in (labels or {}))
+        """Whether this lab may change it: its own, and on the course's own engine what is nobody's."""
+        nobodys = LABEL not in (labels or {}) and name not in self._others
+        return self.made(labels, name) or (self.private and nobodys)
 
     def refuse_foreign(self, kind: str, name: str, labels: Mapping[str, str] | None) -> None:
         """Raise `ForeignError` unless this lab may change it."""
+        if is_anonymous(name):
+            self.recall()
         if self.may_touch(labels, name):
             return
         other, owner = (labels or {}).get(LABEL), (labels or {}).get(OWNER_LABEL)
@@ -106,9 +109,11 @@ class Belongings:
                     lines.writelines(f"{name}\n" for name in sorted(new))
 
     def recall(self) -> None:
-        """Learn what the same lab noticed in another kernel."""
+        """Learn what this lab noticed in another kernel, and what other labs did."""
         with contextlib.suppress(OSError):
-            self._remembered |= set(self._list.read_text().split())
+            lists = {path: path.read_text().split() for path in self._lists.glob(f"*/*.{self._place}.volumes")}
+            self._remembered.update(lists.pop(self._list, ()))
+            self._others = {name for names in lists.values() for name in names}
 
     def forget(self) -> None:
         """The list is empty again: after a cleanup."""

@@ -105,6 +105,8 @@ def test_anonymous_volumes_are_remembered_in_the_next_kernel_until_they_are_forg
     assert [again.made(None, name) for name in (one, two, foreign, "named")] == [True, True, False, False]
     for other in (make("other"), make("demo", "ana"), make("demo", url="unix:///b")):
         assert not other.made(None, one)
+    other = make("other", private=True)
+    assert [other.may_touch(None, name) for name in (one, foreign)] == [False, True], "on the course's own engine"
 
     again.forget()
     assert not again.made(None, one)

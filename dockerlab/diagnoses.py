@@ -53,19 +53,19 @@ def tail(log: str, lines: int = 3) -> str:
     return " / ".join(kept[-lines:]) or "empty"
 
 
-def of_exit(name: str, code: int, log: str) -> PostgresError:
-    """Why a server's container ended, from its log."""
+def of_exit(name: str, code: int, log: str, star: Callable[[str], str]) -> PostgresError:
+    """Why a server's container ended, from its log; `star` takes the passwords out of a text."""
     for sign, meaning, next_step in _ENDS:
         if sign in log:
             told = [line for line in log.splitlines() if sign in line or "DETAIL:" in line][-2:]
             return PostgresError(
                 f"Postgres in {name} ended at once: {meaning}",
-                f"Exit status {code}. Its log: {tail(chr(10).join(told))}",
+                f"Exit status {code}. Its log: {tail(star(chr(10).join(told)))}",
                 next_step,
             )
     return PostgresError(
         f"Postgres in {name} ended before it answered.",
-        f"Exit status {code}. Its log ends: {tail(log, 5)}",
+        f"Exit status {code}. Its log ends: {tail(star(log), 5)}",
         "Mend what the log names, and start it again.",
     )
 
@@ -75,21 +75,20 @@ def is_refusal(error: BaseException) -> bool:
     return bool(_REFUSED.search(str(error)))
 
 
-def of_login(name: str, error: BaseException | None) -> PostgresError | None:
+def of_login(name: str, reason: str) -> PostgresError | None:
     """Why a server that is up does not let us in; None where it is something else."""
-    lines = [line for line in str(error).splitlines() if _REFUSED.search(line)]
+    lines = [line for line in reason.splitlines() if _REFUSED.search(line)]
     if not lines:
         return None
     said = lines[0].rpartition("FATAL:")[2].strip()
     return PostgresError(f"Postgres in {name} refuses the login.", f"It said: {said}", _ONLY_AT_FIRST)
 
 
-def of_silence(name: str, waited: float | None, state: str, error: BaseException | None, log: str) -> PostgresError:
+def of_silence(name: str, waited: float | None, state: str, reason: str, log: str) -> PostgresError:
     """A server that did not answer, in so many seconds if we waited."""
-    reason = " ".join(str(error).split()).rstrip(".") or "no answer"
     return PostgresError(
         f"Postgres in {name} did not answer{f' within {waited:g} s' if waited is not None else ''}.",
-        f"Its container is {state}; the last try: {reason}. Its log ends: {tail(log)}",
+        f"Its container is {state}; the last try: {' '.join(reason.split()).rstrip('.')}. Its log ends: {tail(log)}",
         "It is left as it is: read its log (docker logs), or run the cell again to wait on, with timeout=… if need be.",
     )
 

@@ -34,7 +34,9 @@ def volume_target(image: Image) -> str:
 def data_source(container: Container) -> str:
     """The volume (or the host's folder) that holds a container's PGDATA; empty where it is the writable layer."""
     mounts = {mount["Destination"]: mount for mount in container.attrs["Mounts"]}
-    mount = next((mounts[folder] for folder in _folders(container.attrs["Config"]) if folder in mounts), {})
+    mount: dict[str, Any] = next(
+        (mounts[folder] for folder in _folders(container.attrs["Config"]) if folder in mounts), {}
+    )
     return str(mount.get("Name") or mount.get("Source") or "")
 
 

@@ -94,7 +94,7 @@ class Postgres:
         #: SQLAlchemy's Engine; it finds the server again after a restart.
         self.engine = _engine(self._login, self._route, timeout)
         # Nothing of this object: it would never be collected.
-        self._closing = weakref.finalize(self, _close, self.engine, self._route)
+        weakref.finalize(self, _close, self.engine, self._route)
         try:
             lab.container(name)
         except NotFoundError:
@@ -151,11 +151,11 @@ class Postgres:
         box = self._thawed()
         self.lab.stop(box, timeout=STOP_SECONDS)
         box.reload()
-        log, code = self._log(box, 3), box.attrs["State"]["ExitCode"]
+        log, code = _log(box, 3), box.attrs["State"]["ExitCode"]
         if code or "database system is shut down" not in log:
             raise PostgresError(
                 f"Postgres in {self.name} did not shut down cleanly.",
-                f"Exit status {code}. Its log ends: {diagnoses.tail(log)}",
+                f"Exit status {code}. Its log ends: {diagnoses.tail(self._starred(log))}",
                 "Its data is as after a power cut: start() lets it recover from its own log.",
             )
 
@@ -233,10 +233,8 @@ class Postgres:
         password = str(self._login.password or "")
         if password in (self._login.username, self._login.database):
             password = ""  # Starred out, the message could not name the user any more.
-        return redact_message(text, [f"PASSWORD={password}", query, text])
-
-    def _log(self, box: Container, lines: int) -> str:
-        return self._starred(box.logs(tail=lines).decode(errors="replace"))
+        secrets = (password, *re.findall(r"(?i)password\s+'((?:[^']|'')+)", text))
+        return redact_message(text, [*(f"PASSWORD={secret}" for secret in secrets), query])
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
@@ -317,7 +315,7 @@ class Postgres:
             error = None if box.status in _ENDED else self._knock()
             seconds = time.monotonic() - start
             if box.status in _ENDED:
-                problem = diagnoses.of_exit(self.name, box.attrs["State"]["ExitCode"], self._log(box, 50))
+                problem = diagnoses.of_exit(self.name, box.attrs["State"]["ExitCode"], _log(box, 50), self._starred)
             elif error is None:
                 break
             elif seconds > self._timeout or diagnoses.is_refusal(error):
@@ -358,8 +356,9 @@ class Postgres:
             return False
 
     def _why_not(self, box: Container, error: BaseException | None, waited: float | None = None) -> PostgresError:
-        return diagnoses.of_login(self.name, error) or diagnoses.of_silence(
-            self.name, waited, box.status, error, self._log(box, 3)
+        reason = f"{error} {self._route.relay.said if self._route.relay else ''}"
+        return diagnoses.of_login(self.name, reason) or diagnoses.of_silence(
+            self.name, waited, box.status, self._starred(reason), self._starred(_log(box, 3))
         )
 
 
@@ -378,6 +377,10 @@ def _engine(login: sqlalchemy.URL, route: Route, timeout: float) -> sqlalchemy.E
 def _close(engine: sqlalchemy.Engine, route: Route) -> None:
     engine.dispose()
     route.close()
+
+
+def _log(box: Container, lines: int) -> str:
+    return str(box.logs(tail=lines).decode(errors="replace"))
 
 
 def _with_input(words: list[str], text: str) -> str:

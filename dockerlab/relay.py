@@ -45,7 +45,7 @@ class Route:
                 f"Its container is {box.status}.",
                 "Start it: start(), or run the cell with Postgres(…) again.",
             )
-        published = box.attrs["NetworkSettings"]["Ports"].get(f"{self._port}/tcp")
+        published = (box.attrs["NetworkSettings"]["Ports"] or {}).get(f"{self._port}/tcp")
         if published and self._published_here and not self.relay:
             host = published[0]["HostIp"]
             return ("127.0.0.1" if host in ("", "0.0.0.0") else host), int(published[0]["HostPort"])
@@ -54,9 +54,9 @@ class Route:
     def detour(self) -> Relay:
         """The relay, opened if it is not: for a published port that this machine does not reach."""
         with self._lock:
-            self.relay = self.relay or Relay(
-                self._lab.engine.client, str(self._lab.container(self._container).name), self._port
-            )
+            if self.relay is None:
+                name = str(self._lab.container(self._container).name)
+                self.relay = Relay(self._lab.engine.client, name, self._port)
             return self.relay
 
     def close(self) -> None:
@@ -107,13 +107,11 @@ class Relay:
             # Either side may go at any moment; the other one is then closed, and that is all there is to do.
             with contextlib.suppress(OSError, docker.errors.DockerException, requests.exceptions.RequestException):
                 work(*arguments)
-            with self._lock:
-                self._threads.discard(threading.current_thread())
 
-        thread = threading.Thread(target=run, name=f"relay to {self._container[:12]}", daemon=True)
+        thread = threading.Thread(target=run, name=f"relay to {self._container}", daemon=True)
         with self._lock:
-            self._threads.add(thread)
-        thread.start()
+            thread.start()
+            self._threads = {thread, *(other for other in self._threads if other.is_alive())}
 
     @contextlib.contextmanager
     def _held(self, end: Any) -> Any:
@@ -132,8 +130,11 @@ class Relay:
 
     def _accept(self) -> None:
         with self._listener:
-            while not self._closed:
+            while True:
                 near, _ = self._listener.accept()
+                if self._closed:
+                    near.close()
+                    return
                 self._spawn(self._carry, near)
 
     def _carry(self, near: socket.socket) -> None:
@@ -145,9 +146,9 @@ class Relay:
             # The answer that it came with is closed first: collected later, it would complain of a closed file.
             with self._held(far), contextlib.closing(getattr(stream, "_response", stream)):
                 self._spawn(_send, near, far)
-                self.said = self._receive(far, near)
+                complaint = self._receive(far, near)
             if code := self._client.api.exec_inspect(exec_id)["ExitCode"]:
-                self.said = self.said or f"nc ended with exit status {code}"
+                self.said = complaint or f"nc in the container ended with exit status {code}"
 
     def _dial(self) -> tuple[str, Any]:
         record = self._client.api.inspect_container(self._container)

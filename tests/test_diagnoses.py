@@ -59,6 +59,12 @@ def test_a_server_that_was_given_no_password_is_explained_and_left_for_its_log(l
     assert names(lab) == ["test-db"]
 
 
+def test_a_password_that_is_a_word_of_the_log_hides_no_reason(lab: Lab) -> None:
+    lab.run(IMAGE, name="test-db")
+    what, seen, _ = refusal(lab, password="password")
+    assert "needs a password" in what and "superuser *** is not specified" in seen
+
+
 def test_what_was_started_here_and_ended_makes_room_for_the_next_try(lab: Lab) -> None:
     what, *_ = refusal(lab, volume="pgdata", password="")
     assert "needs a password" in what

@@ -144,6 +144,13 @@ def test_what_nc_complains_of_is_kept(lab: Lab, echo: Container) -> None:
         relay.close()
 
 
+def test_an_image_without_nc_is_said_to_be_the_reason(lab: Lab) -> None:
+    box = lab.run(IMAGE, name="test-db", env=ENV)
+    lab.exec(box, "rm -f /bin/nc /usr/bin/nc")
+    with pytest.raises(PostgresError, match="nc in the container ended with exit status 12"):
+        Postgres(lab, "test-db", timeout=2, **LOGIN)
+
+
 def test_a_container_that_goes_ends_the_connection(lab: Lab, relay: Relay, echo: Container) -> None:
     with socket.create_connection(("127.0.0.1", relay.port)) as connection:
         connection.sendall(b"x")

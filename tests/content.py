@@ -20,7 +20,7 @@ LIST = r"""cd /v
 find . -exec stat -c '%n|%f|%u|%g|%h' {} + | sort
 find . ! -type d -exec stat -c '%n|%s|%Y' {} + | sort
 find . -type f -exec sha256sum {} + | sort
-find . -type l -exec readlink {} + | sort
+find . -type l -exec readlink {} \; | sort
 """
 
 
@@ -91,7 +91,7 @@ def hard_to_keep() -> list[tuple[tarfile.TarInfo, bytes]]:
         item("dangling", link, linkname="../nowhere", uid=5, gid=6, mtime=1_000_000_000),
         item("long link", link, linkname="t" * 300),
         item("link", link, linkname="plain"),
-        item("other name", hard, linkname="plain"),
+        item("other name", hard, linkname="plain", uid=1000, gid=1001, mode=0o6755),
         item("z" * 150, hard, linkname="folder/" + "y" * 94),
         item("fifo", fifo, mode=0o620),
         item("zeros", content=bytes(3_000_000) + b"data" + bytes(2_000_000)),

@@ -26,9 +26,11 @@ VERSION_FILE = re.compile(rb"([0-9]+/[\w-]+/)?PG_VERSION")
 
 # Run as the owner of the data, without knowing any password: in single-user mode the server needs none, does what it
 # has to after a crash, and tells the name of the superuser that initdb made (the role with id 10). A real server with
-# an access list of its own then lets that one read the catalogue of each database.
+# an access list of its own then lets that one read the catalogue of each database. The lock file of the server that was
+# backed up names a process that has nothing to do with ours.
 READ_CATALOGUE = r"""
 PGDATA=$1/FOLDER; export PGDATA; cd /tmp
+rm -f "$PGDATA/postmaster.pid"
 admin=$(echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single -D "$PGDATA" postgres 2>/tmp/log |
     sed -n 's/.*rolname = "\(.*\)".*/\1/p')
 [ "$admin" ] || { cat /tmp/log; exit 1; }

@@ -155,6 +155,9 @@ def same(name: str, path: Path) -> Run:
     return Run(IMAGE, words, mounts=mounts, remove=True, detach=False)
 
 
+# An archive that says it holds more than this is read further only when it is known how much room there is.
+READ_BEFORE_ASKED = 1 << 30
+
 # Free bytes and inodes by stat, then kilobytes in use by du; busybox has both as GNU has.
 ASK_FREE = 'stat -f -c "%a %S %d" "$1"; echo 0'
 ASK_USED = 'stat -f -c "%a %S %d" "$1"; du -sk "$1"'
@@ -172,7 +175,7 @@ class _Space:
         """One more entry."""
         self._bytes += entry.size
         self._entries += 1
-        if self._free or self._answer.done():
+        if self._bytes > READ_BEFORE_ASKED or self._answer.done():
             self.compare()
 
     def compare(self) -> None:

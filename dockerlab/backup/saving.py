@@ -96,7 +96,7 @@ def back_up(
             'Say consistent="stop" or "pause" (they run again afterwards), or "live" (as it is, perhaps not whole).',
         )
     images.ensure(lab.engine, IMAGE, report=lab.say)
-    with recorded(lab, str(same(name, target))), Underway(lab, f"a backup of the volume {volume}") as work:
+    with Underway(lab, f"a backup of the volume {volume}") as work:
         return _back_up(work, volume, name, target, using, consistent, progress)
 
 
@@ -120,6 +120,7 @@ def _back_up(
         with (
             metered(progress, f"Backing up {volume}", lambda: volume_size(client, name)) as meter,
             work.holding(held, str(consistent)),
+            recorded(lab, str(same(name, path))),
         ):
             save(door, draft, tally, meter)
             meanwhile = used_since(client, name, since) if consistent != "live" else []

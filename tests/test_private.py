@@ -21,7 +21,7 @@ from engines import (
     mounted,
     needs_private_engine,
     needs_root,
-    publish_hello,
+    publish,
     python,
     sleep_in_a_container,
     wait_until,
@@ -115,7 +115,7 @@ def test_its_data_lies_under_its_home_and_its_socket_has_a_short_path(tmp_path: 
 
 def test_a_port_is_published_on_loopback_alone(private_home: Path, alpine: Path) -> None:
     with client(private.start(private_home), alpine) as engine:
-        _, port = publish_hello(engine)
+        port = publish(engine, "hello")
 
         assert hear(port) == "hello\n"
         listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True)
@@ -131,15 +131,14 @@ def test_two_homes_are_two_engines_side_by_side(private_home: Path, tmp_path: Pa
         one_url, other_url = (finish(asker).strip() for asker in askers)
         with client(one_url, alpine) as one, client(other_url, alpine) as other:
             one.volumes.create("only-in-one")
-            _, one_port = publish_hello(one, "hello")
-            _, other_port = publish_hello(other, "hello")
+            one_port, other_port = publish(one, "one"), publish(other, "other")
 
             assert one_url != other_url
             assert [volume.name for volume in other.volumes.list()] == []
-            assert hear(one_port) == hear(other_port) == "hello\n"
+            assert (hear(one_port), hear(other_port)) == ("one\n", "other\n")
 
             private.stop(other_home)
-            assert hear(one_port) == "hello\n"
+            assert hear(one_port) == "one\n"
     finally:
         private.stop(other_home, purge=True)
 
@@ -157,6 +156,13 @@ def test_networks_of_its_users_are_inside_its_own_range(private_home: Path, alpi
         assert address in lower
         assert upper.supernet_of(type(upper)(subnet))
 
+        server = "while true; do echo by name | nc -l -p 80; done"
+        engine.containers.run(
+            "alpine", ["sh", "-c", server], name="server", network="mine", stop_signal="SIGKILL", detach=True
+        )
+        ask = ["sh", "-c", "until nc -w 1 server 80 </dev/null; do sleep 0.1; done"]
+        assert engine.containers.run("alpine", ask, network="mine", remove=True) == b"by name\n"
+
     private.stop(private_home)
     assert traces(private_home) == NO_TRACES
 
@@ -164,19 +170,19 @@ def test_networks_of_its_users_are_inside_its_own_range(private_home: Path, alpi
 @needs_root
 def test_an_engine_on_docker0_keeps_its_ports_and_rules(private_home: Path, alpine: Path) -> None:
     with elsewhere() as inside, engine_on_docker0(inside) as foreign, client(foreign, alpine) as engine:
-        _, port = publish_hello(engine)
-        assert hear(port, inside) == "hello\n"
+        port = publish(engine, "foreign")
+        assert hear(port, inside) == "foreign\n"
         before = network_state(inside)
         assert "docker0" in before
 
         url = python(START, before=inside).strip()
         with client(url, alpine) as ours:
-            _, our_port = publish_hello(ours)
-            assert hear(our_port, inside) == hear(port, inside) == "hello\n"
+            our_port = publish(ours, "ours")
+            assert (hear(port, inside), hear(our_port, inside)) == ("foreign\n", "ours\n")
             ours.containers.run("alpine", "true", remove=True)
 
         python("from dockerlab.engine import private; private.stop()", before=inside)
-        assert hear(port, inside) == "hello\n"
+        assert hear(port, inside) == "foreign\n"
         assert network_state(inside) == before
 
 
@@ -219,6 +225,20 @@ def engine_on_docker0(inside: tuple[str, ...]) -> Iterator[str]:
         finally:
             engine.terminate()
             engine.wait(timeout=60)
+
+
+@needs_root
+def test_a_machine_that_did_not_forward_does_not_route_for_others_now(private_home: Path, alpine: Path) -> None:
+    with elsewhere() as inside:
+        subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_forward=0"], check=True)
+        with client(python(START, before=inside).strip(), alpine) as ours:
+            port = publish(ours, "ours")
+            assert hear(port, inside) == "ours\n"
+        forwarding = subprocess.run([*inside, "sysctl", "-n", "net.ipv4.ip_forward"], capture_output=True, check=True)
+        rules = subprocess.run([*inside, "iptables", "-S", "FORWARD"], capture_output=True, text=True, check=True)
+        python("from dockerlab.engine import private; private.stop()", before=inside)
+    assert forwarding.stdout == b"1\n"  # else each container would warn of it
+    assert rules.stdout.startswith("-P FORWARD DROP\n")
 
 
 def network_state(inside: tuple[str, ...]) -> str:
@@ -383,6 +403,21 @@ def test_without_root_and_sudo_the_error_says_so() -> None:
         said = python(AS_A_USER, home, "", before=("unshare", "--mount")).splitlines()
     assert len(said) == 3
     assert "root or sudo" in said[1]
+
+
+@needs_root
+def test_root_without_a_roots_rights_as_in_a_container_is_said(private_home: Path) -> None:
+    code = """
+from dockerlab.engine import private
+from dockerlab.errors import EngineError
+try:
+    private.start()
+except EngineError as error:
+    print(error)
+"""
+    _, seen, next_step = python(code, before=("setpriv", "--bounding-set=-net_admin")).splitlines()
+    assert "ip link add" in seen and "not permitted" in seen
+    assert "--privileged" in next_step
 
 
 @needs_root

@@ -92,6 +92,9 @@ class Bridge:
                 ["-d", ours, "-j", "DROP"],
             ],
         }
+        if Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "0":
+            # The engine will turn forwarding on. As Docker's own rules do, keep this machine from routing for others.
+            self._iptables("filter", "-P", "FORWARD", "DROP")
         for (table, chain), lines in rules.items():
             self._iptables(table, "-N", self.name)
             self._iptables(table, "-F", self.name)

@@ -25,6 +25,7 @@ __all__ = ["COURSE", "ensure", "fetch_parts", "load", "origin", "save"]
 
 COURSE = ("alpine", "postgres:16-alpine", "node:20-alpine")
 LABEL = "dockerlab.standin"
+SECONDS = 600  # in which an engine on a slow disk may say nothing while it works on a large layer
 RECIPE_LABEL = "dockerlab.recipe"  # tells a stand-in of a former release
 
 # Gets a line that says what is being done and how far it is.
@@ -210,6 +211,7 @@ def _build(engine: Engine, name: str, report: Report) -> None:
             rm=True,
             forcerm=True,
             decode=True,
+            timeout=SECONDS,
         )
         said = ""
         for line in build:

@@ -327,10 +327,13 @@ def _root_runner() -> Callable[..., str]:
             start_new_session=True, cwd="/",
         )  # fmt: skip
         if check and result.returncode != 0:
+            said = " ".join(result.stderr.split()) or f"status {result.returncode}"
             raise EngineError(
-                f"The private engine could not be looked after: `{command[0]}` failed.",
-                f"{' '.join(command)}: {result.stderr.strip() or result.returncode}",
-                "Put that right, then try again.",
+                "The private engine can't be started or stopped from here.",
+                f"`{' '.join(command)}` failed: {said}.",
+                "In a container, even root has this right only with --privileged; else set DOCKER_HOST to an engine."
+                if "not permitted" in said
+                else "Put that right, then try again.",
             )
         return result.stdout
 

@@ -24,7 +24,17 @@ __all__ = ["Server", "kernel_folder"]
 START_SECONDS = 90
 STOP_SECONDS = 20
 # What JupyterLab's settings start from here; what a learner changes in its settings editor comes on top and is kept.
-SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # On a projector or half a screen, the ends of lines would be out of sight.
+    "@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineWrap": True}},
+}
+# JupyterLab breaks output in the midst of words, and takes the end of `pgdata:/var/lib` for a link to a data: address.
+STYLE = """\
+.jp-OutputArea-output.jp-RenderedText pre { word-break: normal; overflow-wrap: anywhere; }
+.jp-RenderedText a[href^="data:"] { color: inherit; text-decoration: none; pointer-events: none; }
+.jp-RenderedMarkdown details { margin-bottom: 1em; }
+"""
 
 
 def kernel_folder() -> Path:
@@ -67,6 +77,9 @@ class Server:
         defaults = self.state / "settings"
         defaults.mkdir(parents=True, exist_ok=True)
         (defaults / "overrides.json").write_text(json.dumps(SETTINGS, indent=2))
+        style = self.state / "config/custom/custom.css"
+        style.parent.mkdir(parents=True, exist_ok=True)
+        style.write_text(STYLE)
         self._runtime = kernel_folder()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -117,6 +130,7 @@ class Server:
             "--LabApp.extension_manager=readonly",  # the other one asks a package index for what there is
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             f"--LabApp.app_settings_dir={defaults}",
+            "--LabApp.custom_css=True",
             f"--LabApp.user_settings_dir={self.state / 'user-settings'}",
             f"--LabApp.workspaces_dir={self.state / 'workspaces'}",
         ]

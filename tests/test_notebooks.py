@@ -385,9 +385,8 @@ def play(
     environment: Mapping[str, str] | None = None,
 ) -> lessons.Outcome:
     """Run a lesson, or these cells in its place, in a fresh kernel."""
-    notebook = new_notebook(cells=copy.deepcopy(cells or lesson.cells))
-    for place, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{place}"
+    numbered = enumerate(cells or lesson.cells)  # the same cell may come twice, its id may not
+    notebook = new_notebook(cells=[nbformat.from_dict({**cell, "id": f"cell-{place}"}) for place, cell in numbered])
     path = folder / lesson.path.name
     nbformat.write(notebook, path)
     (outcome,) = lessons.run([path], report=print, environment=environment)
@@ -478,7 +477,7 @@ def as_somebody_elses(engine: Engine, folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("number", "names", "volumes", "said"),
     [
-        ("00", ["hello"], [], "InUseError: The name hello is taken by another container."),
+        ("00", ["hello"], [], "ForeignError: The container hello is not this lab's (hello)."),
         ("03", ["test-db"], [], "CommandError: This ended with exit status 125: docker run -d --name test-db "),
         ("03", ["theirs"], ["pgdata"], "ForeignError: The volume pgdata is not this lab's (lesson-03)."),
     ],

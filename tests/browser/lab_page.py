@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from nbformat import NotebookNode, from_dict
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
 PATIENCE_MILLISECONDS = 30_000
 LAYOUT_MILLISECONDS = 500
 MOST_HEIGHT = 14_000
+ROOMY = 1000
 LOADS = 5
 # Chromium drops what it is loading whenever an interface of the machine comes or goes, as one does for each container.
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
@@ -25,12 +26,9 @@ _KERNEL_ANSWERS = """async () => {
 }"""
 _IS_SHOWN = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
 _PLACE = "id => jupyterapp.shell.currentWidget.content.widgets.findIndex(cell => cell.model.id === id)"
-_RUNS = """() => jupyterapp.shell.currentWidget.content.widgets
+_CODE = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code')
-    .map(cell => {
-        const errors = cell.model.outputs.toJSON().filter(output => output.output_type === 'error');
-        return [cell.model.id, [cell.model.executionCount, ...errors.map(error => error.evalue)]];
-    })"""
+    .map(cell => cell.model.toJSON())"""
 _END_OF_LAST_CELL = """() => Math.ceil(
     jupyterapp.shell.currentWidget.content.widgets.at(-1).node.getBoundingClientRect().bottom)"""
 _PATH = """async () => {
@@ -98,9 +96,9 @@ class LabPage:
         self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }")
         self.page.evaluate(_KERNEL_ANSWERS)
 
-    def runs(self) -> dict[str, list[Any]]:
-        """By code cell, its execution count (None before it ran) and what its errors say."""
-        return dict(self.page.evaluate(_RUNS))
+    def code_cells(self) -> list[NotebookNode]:
+        """The code cells as they are now, with their outputs."""
+        return [from_dict(cell) for cell in self.page.evaluate(_CODE)]
 
     def cell(self, ident: str) -> Locator:
         """A cell by its id in the file."""
@@ -135,6 +133,8 @@ class LabPage:
 
     def show_whole(self, width: int, picture: Path | None = None) -> None:
         """Make the window as wide as said (pixels) and as high as the notebook; take a picture if a path is given."""
+        # On half a screen the list of files is in the way, and a learner closes it.
+        self.page.evaluate(f"() => jupyterapp.shell.{'expandLeft' if width >= ROOMY else 'collapseLeft'}()")
         # The notebook scrolls inside of the page, where a picture of the whole page does not reach.
         self.page.set_viewport_size({"width": width, "height": MOST_HEIGHT})
         self.page.evaluate("() => { jupyterapp.shell.currentWidget.content.outerNode.scrollTop = 0; }")

@@ -77,7 +77,7 @@ class Line:
 
     def __init__(self, lab: Lab, typed: list[str], *, has_input: bool, say: Callable[[str], object]) -> None:
         self.typed, self.notes = typed, list[str]()
-        self._lab, self._own, self._say = lab, lab.belongings, say
+        self._lab, self._own, self._say, self._has_input = lab, lab.belongings, say, has_input
         depth = 2 if typed and typed[0] in _GROUPS else 1
         self._path, self._rest = typed[:depth], typed[depth:]
         verb = typed[depth - 1] if len(typed) >= depth else "help"
@@ -86,7 +86,7 @@ class Line:
         self._labels = list[str]()
         runs = self._noun == "container" and self._verb in ("run", "create", "exec")
         if runs and self._verb != "create":
-            self._drop_terminal(has_input)
+            self._drop_terminal()
         self._options, self._operands = _parse(self._rest, self._takes_value(runs), mixed=not runs)
         before = list(self._rest)
         self._make_own()
@@ -101,12 +101,12 @@ class Line:
         valued = _VALUED.get(self._verb, "").split()
         return lambda flag: flag not in _SWITCHES if runs else flag in valued
 
-    def _drop_terminal(self, has_input: bool) -> None:
+    def _drop_terminal(self) -> None:
         options, _ = _parse(self._rest, self._takes_value(True), mixed=False)
         if {"-d", "--detach"} & {option.flag for option in options}:
             return  # a container of its own may have a terminal of its own
         # -i keeps its meaning where the cell has a body to read.
-        unwanted = {"-t", "--tty"} | (set() if has_input else {"-i", "--interactive"})
+        unwanted = {"-t", "--tty"} | (set() if self._has_input else {"-i", "--interactive"})
         gone = [option for option in options if option.flag in unwanted]
         for option in gone:
             word = self._rest[option.index]
@@ -283,7 +283,7 @@ class Line:
             labels = self._own.image_labels if self._noun == "image" else self._own.labels
             self._rest += [word for key, value in labels.items() for word in ("--filter", f"label={key}={value}")]
             self.notes.append(f"# limited to what the lab {self._own.lab} made")
-        if not {"-f", "--force"} & flags:
+        if not self._has_input and not {"-f", "--force"} & flags:
             self.notes.append("# a cell cannot answer docker's question: without -f nothing is removed")
 
     def _put(self, index: int, old: str, new: str) -> None:

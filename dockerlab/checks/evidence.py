@@ -106,10 +106,32 @@ class Evidence:
             and self.belongings.may_touch(event["Actor"]["Attributes"])
         ]
 
+    @cached_property
+    def gone(self) -> dict[str, float]:
+        """The volumes, whosesoever, that were removed one by one in this sitting and are not back, with the time."""
+        return {
+            self.belongings.short(event["Actor"]["ID"]): event["timeNano"] / 1e9
+            for event in self.events
+            if (event["Type"], event["Action"]) == ("volume", "destroy")
+            and self.belongings.short(event["Actor"]["ID"]) not in self.volumes
+        }
+
     def users(self, volume: str) -> list[dict[str, Any]]:
         """The lab's containers that have that volume mounted, stopped ones too."""
         full = self.belongings.full(volume)
         return [item for item in self.containers if any(mount.get("Name") == full for mount in item["Mounts"])]
+
+    def later_user(self, volume: str, time: float, path: str = "/") -> str | None:
+        """The name of a container of the lab that has mounted the volume since that moment, at or below a path."""
+        full = self.belongings.full(volume)
+        names = {item["Id"]: item["Name"] for item in self.containers}
+        names |= {item["id"]: item["name"] for item in self.removed}
+        for event in self.events:
+            if event["Action"] == "mount" and event["Actor"]["ID"] == full and event["timeNano"] / 1e9 > time:
+                attributes = event["Actor"]["Attributes"]
+                if attributes["container"] in names and attributes["destination"].startswith(path):
+                    return str(names[attributes["container"]])
+        return None
 
     def changes(self, container: dict[str, Any]) -> dict[str, str]:
         """`docker diff` of a container: path to A, C or D."""

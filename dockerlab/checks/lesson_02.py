@@ -86,7 +86,7 @@ def _outlives(evidence: Evidence) -> str:
             kept = [entry for entry, _ in evidence.stored(volume) if entry.mtime < removed["time"]]
             if not kept:
                 seen = f"{removed['name']} is gone; {volume[:12]} is there, but has no file from its time."
-            elif (later := _later_user(evidence, volume, removed["time"])) is None:
+            elif (later := evidence.later_user(volume, removed["time"])) is None:
                 seen = f"{removed['name']} is gone and {volume[:12]} has its files; no container had it since."
             else:
                 size = sum(entry.size for entry in kept)
@@ -95,17 +95,6 @@ def _outlives(evidence: Evidence) -> str:
                     f" and finds {len(kept)} files there from before, {size:,} bytes."
                 )
     raise NotYet(seen)
-
-
-def _later_user(evidence: Evidence, volume: str, time: float) -> str | None:
-    """A container that mounted the volume after that moment."""
-    full = evidence.belongings.full(volume)
-    names = {item["Id"]: item["Name"] for item in evidence.containers}
-    names |= {item["id"]: item["name"] for item in evidence.removed}
-    for event in evidence.events:
-        if event["Action"] == "mount" and event["Actor"]["ID"] == full and event["timeNano"] / 1e9 > time:
-            return names.get(event["Actor"]["Attributes"]["container"])
-    return None
 
 
 @check(

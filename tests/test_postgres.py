@@ -100,32 +100,28 @@ def test_what_docker_itself_started_is_taken_up(lab: Lab) -> None:
     assert db.container.id == box.id and db.volume == "pgdata"
 
 
-@pytest.mark.parametrize("state", ["exited", "paused", "created"])
-def test_a_container_that_does_not_run_is_made_to(lab: Lab, state: str) -> None:
-    if state == "created":
-        options: dict[str, Any] = {"environment": ENV, "labels": lab.belongings.labels, "name": "test-db"}
-        lab.claim_volume("pgdata")
-        lab.engine.client.containers.create(IMAGE, volumes=[f"pgdata:{DATA}"], **options)
-    else:
-        serve(lab).close()
-        box = lab.container("test-db")
-        box.pause() if state == "paused" else box.stop()
-    assert lab.container("test-db").status == state
-    assert serve(lab).sql("SELECT 1").iloc[0, 0] == 1
+def test_a_container_that_does_not_run_is_made_to(lab: Lab) -> None:
+    lab.claim_volume("pgdata")
+    options: dict[str, Any] = {"environment": ENV, "labels": lab.belongings.labels, "name": "test-db"}
+    box = lab.engine.client.containers.create(IMAGE, volumes=[f"pgdata:{DATA}"], **options)
+    for state, leave_it in (("created", lambda: None), ("exited", box.stop), ("paused", box.pause)):
+        leave_it()
+        box.reload()
+        assert box.status == state
+        db = serve(lab)
+        assert db.sql("SELECT 1").iloc[0, 0] == 1 and db.container.id == box.id
+        db.close()
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
+def test_a_container_with_other_settings_is_not_taken_up(lab: Lab) -> None:
+    db = serve(lab)
+    for changes, said in (
         ({"volume": "other"}, "its data is on pgdata, not on other"),
         ({"image": "postgres:15-alpine"}, "its image is postgres:16-alpine, not postgres:15-alpine"),
-    ],
-)
-def test_a_container_with_other_settings_is_not_taken_up(lab: Lab, changes: dict[str, str], said: str) -> None:
-    db = serve(lab)
-    with pytest.raises(PostgresError, match=re.escape(said)) as caught:
-        serve(lab, **changes)
-    assert "docker rm -f test-db" in str(caught.value)
+    ):
+        with pytest.raises(PostgresError, match=re.escape(said)) as caught:
+            serve(lab, **changes)
+        assert "docker rm -f test-db" in str(caught.value)
     assert db.sql("SELECT 1").iloc[0, 0] == 1 and "other" not in list(lab.volumes()["name"])
 
 

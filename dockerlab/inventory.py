@@ -40,9 +40,8 @@ class Inventory:
 
     def __init__(self, lab: Lab) -> None:
         self._lab, self._api = lab, lab.engine.client.api
+        # Both in the order in which they were made.
         self._containers: dict[str, Container] = {}
-        # By the engine's name, in the order of their making as first seen: up to Engine 20.10 at least, CreatedAt moves
-        # on with each file that is made in the volume.
         self._volumes: dict[str, Volume] = {}
         self._images: dict[str, Image] = {}  # an image never changes: its id is a digest of its content
         self._memory: dict[str, tuple[MountPoint, ...]] = {}  # of a container, fixed when it is created
@@ -54,13 +53,15 @@ class Inventory:
         """Read everything again; what was measured is forgotten."""
         records = self._api.containers(all=True, size=True)
         volumes = self._api.volumes()["Volumes"] or []
-        ours = [record for record in records if self._is_ours(record)]
+        ours = [record for record in reversed(records) if self._is_ours(record)]  # the engine lists the newest first
         with ThreadPoolExecutor(READERS) as pool:
             found = list(pool.map(self._container, ours))
         self._containers = {container.id: container for container in found if container}
         self._foreign = {record["Id"]: _foreign(record) for record in records if not self._is_ours(record)}
         there = {volume["Name"] for volume in volumes}
         self._volumes = {name: volume for name, volume in self._volumes.items() if name in there}
+        # At first by their time, later as they came: up to Engine 20.10 at least, CreatedAt is when a file last came
+        # into the volume.
         for volume in sorted(volumes, key=lambda record: (record.get("CreatedAt", ""), record["Name"])):
             self._keep_volume(volume)
         self._sizes.clear()
@@ -117,8 +118,7 @@ class Inventory:
     def snapshot(self, note: str = "") -> Snapshot:
         """What is known now, as a value."""
         users: dict[str, list[str]] = {}
-        containers = sorted(self._containers.values(), key=lambda container: (container.created, container.name))
-        for container in containers:
+        for container in self._containers.values():
             for mount in container.mounts:
                 if mount.kind == "volume":
                     users.setdefault(mount.source, []).append(container.name)
@@ -137,7 +137,7 @@ class Inventory:
         return Snapshot(
             self._lab.name,
             f"{product} {engine.version.partition('+')[0]}{' · private engine' * engine.private}",
-            tuple(self._with_used(container) for container in containers),
+            tuple(self._with_used(container) for container in self._containers.values()),
             tuple(volumes),
             note,
         )
@@ -177,7 +177,6 @@ class Inventory:
             changes,
             record.get("SizeRw", 0),
             tuple(sorted([*mounts, *self._memory[key]], key=lambda mount: mount.target)),
-            record["Created"],
         )
 
     def _changes(self, id: str) -> tuple[Change, ...]:

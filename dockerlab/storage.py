@@ -54,10 +54,7 @@ class MountPoint:
 
 @dataclass(frozen=True)
 class Container:
-    """A container: `state` in Docker's words, all its `changes`, and the writable layer's `size` in bytes.
-
-    `created` is in seconds since 1970.
-    """
+    """A container: `state` in Docker's words, all its `changes`, and the writable layer's `size` in bytes."""
 
     id: str
     name: str
@@ -66,7 +63,6 @@ class Container:
     changes: tuple[Change, ...] = ()
     size: int = 0
     mounts: tuple[MountPoint, ...] = ()
-    created: int = 0
 
     @cached_property
     def files(self) -> tuple[Change, ...]:

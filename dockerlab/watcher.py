@@ -55,7 +55,9 @@ class Watcher:
         self._lab, self._inventory = lab, Inventory(lab)
         self._listeners: list[Listener] = []
         self._changed = threading.Condition()  # guards what both threads see, down to _closed
-        self._wanted: set[Key] = set()  # to be read: a container by id, a volume by name
+        self._wanted: dict[
+            Key, None
+        ] = {}  # to be read, in the order of the events: a container by id, a volume by name
         self._gone: set[Key] = set()
         self._later: dict[Key, float] = {}
         self._measuring: set[str] = set()  # by the events' thread alone
@@ -105,7 +107,7 @@ class Watcher:
         with self._changed:
             self._asked += 1
             ticket = self._asked
-            self._wanted |= {EVERYTHING, SIZES} if sizes else {EVERYTHING}
+            self._wanted |= dict.fromkeys((EVERYTHING, SIZES) if sizes else (EVERYTHING,))
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered >= ticket or self._closed.is_set(), timeout)
             seen = self._note()
@@ -142,7 +144,7 @@ class Watcher:
             except Exception as error:  # noqa: BLE001 - a stream that is cut, or closed under us, ends in many ways
                 _log.debug("the stream of events ended: %r", error)
             with self._changed:
-                self._events, self._away = None, True
+                self._events, self._away = None, not self._closed.is_set()
                 self._changed.notify_all()
             self._closed.wait(wait)
             wait = min(2 * wait, RETRY_SECONDS[1])
@@ -150,8 +152,11 @@ class Watcher:
     def _subscribe(self) -> Events:
         # From a moment that is past by the engine's clock: nothing is missed between subscribing and reading.
         client = self._lab.engine.client
-        since = int(datetime.fromisoformat(client.info()["SystemTime"]).timestamp())
-        return client.events(since=since, filters={"type": ["container", "volume"]}, decode=True)
+        since = datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
+        # As text, since docker-py would cut a moment to the whole second, and old events would come again.
+        moment, kinds = f"{since:.6f}", {"type": ["container", "volume"]}
+        events: Events = client.events(since=moment, filters=kinds, decode=True)  # type: ignore[call-overload]
+        return events
 
     def _resume(self, events: Events) -> None:
         with self._changed:
@@ -159,7 +164,7 @@ class Watcher:
                 _end(events)
                 return
             self._events, self._away = events, False
-            self._wanted.add(EVERYTHING)
+            self._wanted[EVERYTHING] = None
             self._changed.notify_all()
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -182,11 +187,11 @@ class Watcher:
         with self._changed:
             if action == "destroy":
                 self._gone.add(key)
-                self._wanted.discard(key)
+                self._wanted.pop(key, None)
                 self._later.pop(key, None)
             else:
                 self._gone.discard(key)
-                self._wanted.add(key)
+                self._wanted[key] = None
             if action == "start":
                 self._later[key] = time.monotonic() + SETTLE_SECONDS
             self._changed.notify_all()
@@ -210,7 +215,8 @@ class Watcher:
             with self._changed:
                 self._failure = failure
                 if failure:
-                    self._later |= dict.fromkeys({EVERYTHING, *(wanted & {SIZES})}, time.monotonic() + RETRY_SECONDS[1])
+                    again = (EVERYTHING, SIZES) if SIZES in wanted else (EVERYTHING,)
+                    self._later |= dict.fromkeys(again, time.monotonic() + RETRY_SECONDS[1])
                 snapshot = self._inventory.snapshot(self._note())
                 is_new, self.snapshot = snapshot != self.snapshot, snapshot
                 self._answered = asked
@@ -228,22 +234,22 @@ class Watcher:
     def _seconds_to_later(self) -> float | None:
         return max(0.0, min(self._later.values()) - time.monotonic()) if self._later else None
 
-    def _take_work(self) -> tuple[set[Key], set[Key], int]:
+    def _take_work(self) -> tuple[dict[Key, None], set[Key], int]:
         now = time.monotonic()
-        due = {key for key, moment in self._later.items() if moment <= now}
+        due = [key for key, moment in self._later.items() if moment <= now]
         for key in due:
             del self._later[key]
-        work = (self._wanted | due, self._gone, self._asked)
-        self._wanted, self._gone = set(), set()
+        work = (self._wanted | dict.fromkeys(due), self._gone, self._asked)
+        self._wanted, self._gone = {}, set()
         return work
 
-    def _read(self, wanted: set[Key], gone: set[Key]) -> None:
+    def _read(self, wanted: dict[Key, None], gone: set[Key]) -> None:
         for kind, name in gone:
             (self._inventory.forget_container if kind == "container" else self._inventory.forget_volume)(name)
         if EVERYTHING in wanted:
             self._inventory.read_all()
         else:
-            for kind, name in wanted - {SIZES}:
+            for kind, name in (key for key in wanted if key != SIZES):
                 (self._inventory.read_container if kind == "container" else self._inventory.read_volume)(name)
         if SIZES in wanted:
             self._inventory.measure()

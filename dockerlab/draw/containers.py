@@ -173,9 +173,9 @@ def _writable_layer(pen: Pen, placed: PlacedCard) -> str:
         pen.text(left, first, words, size=11.5, bold=True, fill=ink),
         pen.text(right, first, card.size, size=11.5, bold=True, fill=ink, anchor="end"),
     ]
-    shown = list(card.rows[: placed.rows])
-    if card.files > len(shown) or (shown and card.files > placed.rows):
-        shown = shown[: placed.rows - 1]
+    shown = card.rows[: placed.rows]
+    if card.files > len(shown):
+        shown = card.rows[: placed.rows - 1]  # the last line is for how many more there are
     for at, row in enumerate(shown):
         parts.append(_row(pen, row, left, right, first + ROW * (at + 1), lost=card.ghost))
     if not card.files:

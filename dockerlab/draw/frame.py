@@ -24,16 +24,17 @@ def draw_header(pen: Pen, scene: Scene) -> str:
         pen.text(x, 27, name, size=12, fill="muted"),
         pen.text(WIDTH - MARGIN, 27, engine, fill="muted", anchor="end"),
     ]
-    if scene.note:
-        y = HEADER + 2
-        parts += [
-            pen.rect(MARGIN, y, WIDTH - 2 * MARGIN, NOTE - 14, stroke="lost", radius=5),
-            pen.path(f"M{MARGIN + 20},{y + 8} l8,14 h-16 z m0,5 v4 m0,2.2 v1", stroke="lost"),
-            pen.text(
-                MARGIN + 38, y + 19.5, elide_end(scene.note, WIDTH - 2 * MARGIN - 50, 11.5), size=11.5, fill="lost"
-            ),
-        ]
-    return pen.group(*parts, kind="heading", note="yes" if scene.note else "")
+    return pen.group(*parts, kind="heading") + (_note(pen, scene.note) if scene.note else "")
+
+
+def _note(pen: Pen, note: str) -> str:
+    x, y, w = MARGIN, HEADER + 2, WIDTH - 2 * MARGIN
+    return pen.group(
+        pen.rect(x, y, w, NOTE - 14, stroke="lost", radius=5),
+        pen.path(f"M{x + 20},{y + 8} l8,14 h-16 z m0,5 v4 m0,2.2 v1", stroke="lost"),
+        pen.text(x + 38, y + 19.5, elide_end(note, w - 50, 11.5), size=11.5, fill="lost"),
+        kind="note",
+    )
 
 
 def draw_ground(pen: Pen, layout: Layout) -> str:

@@ -12,14 +12,14 @@ Theme = Literal["light", "dark"]
 COLOURS: dict[str, tuple[str, str, str]] = {
     "paper": ("#ffffff", "#111111", "--jp-layout-color0"),
     "ink": ("#1c2733", "#e9eef3", ""),
-    "muted": ("#566472", "#a5b2bf", ""),
+    "muted": ("#4d5a68", "#a5b2bf", ""),
     "line": ("#b9c4cf", "#4a5763", ""),
     "card": ("#ffffff", "#191f26", ""),
     # Image: cool and solid.
     "plate": ("#e4ebf4", "#212d3a", ""),
     "plate-top": ("#f1f5fa", "#2c3b4b", ""),
     "plate-foot": ("#cfdbe9", "#2d3f53", ""),
-    "plate-edge": ("#7e93ab", "#6d87a3", ""),
+    "plate-edge": ("#748aa3", "#6d87a3", ""),
     # Writable layer: warm, the only thing that will be lost.
     "layer": ("#ffeccb", "#3d2c0c", ""),
     "layer-top": ("#fff7e8", "#553f16", ""),

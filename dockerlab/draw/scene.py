@@ -103,11 +103,9 @@ def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
     """What to show of a snapshot; what is new or gone since the previous one is marked, if there is one."""
     before = snapshot if previous is None else previous
     was = {container.id: container for container in before.containers}
-    here = {container.id for container in snapshot.containers}
-    containers = sorted(
-        (*snapshot.containers, *(container for container in before.containers if container.id not in here)),
-        key=lambda container: (container.created, container.name, container.id),
-    )
+    now = {container.id: container for container in snapshot.containers}
+    here = set(now)
+    containers = list({**was, **now}.values())  # each where it was before, the new ones after them
     cards = {
         container.id: _card(container, was.get(container.id)) if container.id in here else _ghost(container)
         for container in containers
@@ -119,7 +117,8 @@ def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
     ]
     items = [*_volumes(snapshot, before), *_folders(snapshot, containers), *_memories(before, containers, here)]
 
-    drawn = _choose(containers, lambda c: (bool(cards[c.id].tag), bool(c.mounts), c.created))
+    age = {container.id: at for at, container in enumerate(containers)}
+    drawn = _choose(containers, lambda c: (bool(cards[c.id].tag), bool(c.mounts), age[c.id]))
     shown = {_card_key(container) for container in drawn}
     linked = {link.item for link in links if link.card in shown}
     drawn_items = _choose(items, lambda i: (bool(i.tag), i.key in linked, i.named, i.kind != "volume"))

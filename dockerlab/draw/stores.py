@@ -30,7 +30,7 @@ def draw_item(pen: Pen, placed: PlacedItem) -> str:
 def draw_wire(pen: Pen, wire: Wire) -> str:
     """A mount's way, with a rim of the paper's colour, so that where two meet one visibly passes over the other."""
     if wire.ghost:
-        return pen.group(pen.path(wire.d, stroke="muted", weight=1.5, dash=DOTTED), kind="mount", mark="removed")
+        return pen.group(pen.path(wire.d, stroke="muted", weight=1.5, dash=DOTTED), kind="mount", mark="idle")
     rim, line = pen.path(wire.d, stroke="paper", weight=5.5), pen.path(wire.d, stroke=f"{wire.kind}-edge", weight=2)
     return pen.group(rim, line, kind="mount")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import docker.errors
 import docker.types
-import requests.exceptions
+import requests
 from docker import DockerClient
 
 from ..errors import BackupError
@@ -21,7 +22,7 @@ IMAGE = "alpine"
 LABEL = "dockerlab.helper"
 FOLDER = "dockerlab-volume"
 CHUNK = 1 << 20
-WRITE_SECONDS = 3600
+WAIT_SECONDS = 3600
 
 
 class Door:
@@ -35,31 +36,31 @@ class Door:
     def __init__(
         self, client: DockerClient, volume: str, labels: Mapping[str, str], *, read_only: bool = False
     ) -> None:
-        self._api = client.api
-        self.id: str = _create(client, volume, labels, ["true"], read_only=read_only)
+        self.id = _create(client, volume, labels, ["true"], read_only=read_only)
+        # docker-py's own get_archive and put_archive leave a stream open that is not read to its end, and wait a minute
+        # at most for the engine to write to its disk what it got.
+        self._url = f"{client.api.base_url}/v{client.api.api_version}/containers/{self.id}/archive"
+        self._session = client.api
 
-    def read(self) -> Iterator[tar.Piece]:
+    def read(self) -> Generator[tar.Piece]:
         """What is in the volume, entry by entry; docker-py's errors and `TarError` come through."""
-        stream, _ = self._api.get_archive(self.id, f"/{FOLDER}/.", chunk_size=CHUNK)
-        return tar.read(stream)
+        where, plain = {"path": f"/{FOLDER}/."}, {"Accept-Encoding": "identity"}
+        with self._session.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
+            _check(response)
+            yield from tar.read(response.iter_content(CHUNK))
 
     def is_empty(self) -> bool:
         """Whether there is nothing in it but its root."""
-        entries = (piece for piece in self.read() if isinstance(piece, tar.Entry))
-        return all(entry.name == tar.ROOT for _, entry in zip(range(2), entries, strict=False))
+        with contextlib.closing(self.read()) as pieces:
+            entries = (piece for piece in pieces if isinstance(piece, tar.Entry))
+            return all(entry.name == tar.ROOT for _, entry in zip(range(2), entries, strict=False))
 
     def write(self, pieces: Iterable[tar.Piece]) -> None:
         """Unpack these entries into the volume."""
         # The engine refuses links that lead out of the folder that it unpacks to. Seen from the container's root, no
         # link does, and a volume may well hold such.
         data = _joined(tar.write(pieces, FOLDER.encode()), CHUNK)
-        # Not docker-py's put_archive, which waits a minute for the engine to write to its disk what it got.
-        url = f"{self._api.base_url}/v{self._api.api_version}/containers/{self.id}/archive"
-        response = self._api.put(url, params={"path": "/"}, data=data, timeout=WRITE_SECONDS)
-        try:
-            response.raise_for_status()
-        except requests.exceptions.HTTPError as error:
-            raise docker.errors.create_api_error_from_http_exception(error) from None
+        _check(self._session.put(self._url, params={"path": "/"}, data=data, timeout=WAIT_SECONDS))
 
 
 def run_once(
@@ -76,7 +77,7 @@ def run_once(
     key = _create(client, volume, labels, words, entrypoint=["sh", "-euc"], image=image, user=user)
     try:
         client.api.start(key)
-        status = client.api.wait(key, timeout=WRITE_SECONDS)["StatusCode"]
+        status = client.api.wait(key, timeout=WAIT_SECONDS)["StatusCode"]
         said = client.api.logs(key).decode(errors="replace").strip()
     finally:
         client.api.remove_container(key, v=True, force=True)
@@ -86,6 +87,13 @@ def run_once(
             f"Exit status {status}. It said: {said}",
         )
     return said
+
+
+def _check(response: requests.Response) -> None:
+    try:
+        response.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        raise docker.errors.create_api_error_from_http_exception(error) from None
 
 
 def _create(

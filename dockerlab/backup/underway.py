@@ -58,6 +58,7 @@ class Underway:
             _lock(self._file, wait=True)
             self.note()
         except OSError as error:
+            self._forget()
             raise BackupError(
                 "Nothing was begun, since it can't be noted what is to be put right should it be cut off.",
                 f"{self._path.parent}: {error.strerror or error}.",
@@ -95,6 +96,12 @@ class Underway:
             waiting.start()
             if parting:
                 waiting.join()
+
+    def _forget(self) -> None:
+        """Leave no note that could not be written."""
+        with contextlib.suppress(OSError, AttributeError):
+            self._path.unlink(missing_ok=True)
+            self._file.close()
 
     def note(self, **notes: Any) -> None:
         """Write down what is about to be done, before it is done."""

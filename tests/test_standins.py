@@ -211,8 +211,8 @@ def test_the_database_is_named_after_the_user_unless_said_and_the_user_is_postgr
     assert sql(container, "SELECT current_user", "postgres", "postgres") == "postgres"
 
 
-@pytest.mark.parametrize("odd", ["it's", 'a "b" c', "$HOME `id` \\", "Zoë; DROP"])
-def test_odd_names_and_passwords_are_taken_as_they_are(box: Box, odd: str) -> None:
+def test_odd_names_and_passwords_are_taken_as_they_are(box: Box) -> None:
+    odd = """it's "so" $HOME `id` \\n; -- Zoë"""
     user = "Zoë of the lab"  # initdb itself refuses quotes in it
     environment = {"POSTGRES_USER": user, "POSTGRES_PASSWORD": odd, "POSTGRES_DB": odd}
     container = ready(box(POSTGRES, environment=environment, ports={"5432/tcp": ("127.0.0.1", None)}))

@@ -41,7 +41,7 @@ def draw(snapshot: Snapshot, previous: Snapshot | None = None, theme: Theme | No
                 *(draw_socket(pen, wire) for wire in layout.wires),
                 *(draw_item(pen, item) for item in layout.items),
                 *(draw_pill(pen, pill) for pill in layout.pills),
-                opacity=0.55 if snapshot.note else 1,
+                opacity=0.7 if snapshot.note else 1,
             ),
         ]
     )

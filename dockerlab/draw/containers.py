@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .geometry import Box, PlacedCard, PlacedStack, Plate
-from .layout import NARROW, ROW
+from .layout import FOOT, NARROW, ROW
 from .pen import Pen, number
 from .scene import Row
 from .text import elide, elide_end, first_fitting, width
@@ -55,25 +55,22 @@ def _plate(pen: Pen, plate: Plate, *, is_top: bool) -> str:
         if is_top
         else pen.rect(box.x, box.y, box.w, box.h, fill=face, stroke="plate-edge", weight=1.2)
     ]
-    baseline = box.y + box.h / 2 + 4
-    start = box.x + 12
-    if plate.is_foot:
-        parts.append(_lock(pen, start, box.y + box.h / 2 - 6))
-        start += 16
-    size: float = 12 if plate.is_foot else 11
-    right = plate.right
-    # The name is what matters: the words beside it give way to it.
-    room = box.right - 12 - start
-    while right and width(plate.left, size, bold=plate.is_foot, mono=True) + 16 + width(right, 11) > room:
-        if not plate.is_foot:
-            break
-        right = right.rpartition(" · ")[0]
-    taken = width(right, 11) + 16 if right else 0
-    if plate.is_foot and width(plate.left, size, mono=True) > room - taken:
-        size = 11
-    name = (elide if plate.is_foot else elide_end)(plate.left, room - taken, size, bold=plate.is_foot, mono=True)
-    parts.append(pen.text(start, baseline, name, size=size, bold=plate.is_foot, mono=True))
-    parts.append(pen.text(box.right - 12, baseline, right, fill="muted", anchor="end") if right else "")
+    left, right = box.x + 12, box.right - 12
+    if not plate.is_foot:
+        size_width = width(plate.right, 11)
+        words = elide_end(plate.left, right - left - size_width - 12, 11, mono=True)
+        parts.append(pen.text(left, box.y + 15, words, mono=True))
+        parts.append(pen.text(right, box.y + 15, plate.right, fill="muted", anchor="end"))
+        return "".join(parts)
+    left += 15
+    parts.append(_lock(pen, box.x + 12, box.y + 9))
+    parts.append(
+        pen.text(left, box.y + 19, elide(plate.left, right - left, 12, mono=True), size=12, bold=True, mono=True)
+    )
+    if box.h > FOOT:
+        parts.append(pen.text(left, box.y + 35, elide_end(plate.right, right - left, 11), fill="muted"))
+    else:
+        parts.append(pen.text(right, box.y + 19, plate.right, fill="muted", anchor="end"))
     return "".join(parts)
 
 
@@ -216,6 +213,7 @@ def _many(pen: Pen, placed: PlacedCard) -> str:
         for by in (8, 4, 0)
     ]
     parts.append(pen.text(box.x + 14, box.y + 32, card.name, size=14, bold=True))
+    parts.append(pen.text(box.x + 22 + width(card.name, 14, bold=True), box.y + 32, "containers", fill="muted"))
     for at, line in enumerate(card.lines):
         words = elide_end(line, box.w - 36, 11)
         parts.append(pen.text(box.x + 14, box.y + 52 + ROW * at, words, fill="muted"))

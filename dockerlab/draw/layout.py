@@ -10,15 +10,17 @@ from ..describe import bytes_in_words, count
 from ..storage import Image
 from .geometry import MARGIN, WIDTH, Box, Layout, PlacedCard, PlacedItem, PlacedStack, Plate
 from .scene import Card, Item, Key, Link, Scene, Stack
+from .text import width
 from .wiring import PILL, PILL_GAP, STORE_GAP, Grid, Seat, Spot, choose_sides, grid, pills, wires
 
-__all__ = ["HEADER", "NOTE", "lay_out"]
+__all__ = ["BOARD", "FOOT", "HEADER", "NARROW", "NOTE", "ROW", "lay_out"]
 
 HEADER, NOTE = 40, 44
 NARROW = 215  # a card below this width has its state on a line of its own
 ROW = 17  # of the text in a writable layer
 CARD_GAP = 18  # between two rows of cards, and below what stands on plates
-PLATE, FOOT, PLATE_TOP = 22, 30, 8
+PLATE, PLATE_TOP = 22, 8
+FOOT, HIGH_FOOT = 29, 44  # the high one has its words below the image's name
 STORE, COLUMNS = 92, 4
 STORES_APART = 26  # from a shelf to the paths of the next
 BOARD, CAPTION = 7, 30
@@ -143,7 +145,8 @@ def _plates(stack: Stack, image: Image, top: Box, most: int) -> tuple[Plate, ...
     at = [Box(top.x, top.y + PLATE * number, top.w, PLATE) for number in range(len(layers) + 1)]
     users = sum(1 for card in stack.cards if not card.ghost)
     words = "image · read-only" + f" · shared by {users}" * (users > 1)
-    foot = Plate(Box(top.x, at[-1].y, top.w, FOOT), image.name, words, is_foot=True)
+    beside = width(image.name, 12, mono=True) + 16 + width(words, 11) <= top.w - 40
+    foot = Plate(Box(top.x, at[-1].y, top.w, FOOT if beside else HIGH_FOOT), image.name, words, is_foot=True)
     return (*(Plate(box, left, bytes_in_words(size)) for box, (left, size) in zip(at, layers, strict=False)), foot)
 
 

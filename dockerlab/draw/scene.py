@@ -303,11 +303,11 @@ def _more_items(rest: list[Item]) -> Iterator[Item]:
         others = Counter(item.kind for item in rest if item.kind != "volume")
         anonymous, unused = (sum(1 for item in volumes if test(item)) for test in (_is_anonymous, _is_unused))
         lines = [
-            *([f"{count(anonymous, 'volume')} anonymous"] if anonymous else []),
-            *([f"{count(unused, 'volume')} unused"] if unused else []),
-            *(f"{number} {'host folders' if kind == 'bind' else 'in memory'}" for kind, number in others.items()),
+            *([f"{anonymous:,} anonymous"] if anonymous else []),
+            *([f"{unused:,} unused"] if unused else []),
+            *(f"{number:,} {'host folders' if kind == 'bind' else 'in memory'}" for kind, number in others.items()),
         ]
-        name = f"{len(rest):,} more{' volumes' * (not others)}"
+        name = f"{len(rest):,} more {'stores' if others else 'volumes'}"
         yield Item(("more",), "volume", name, tuple(lines[:3]), named=False, number=len(rest))
 
 

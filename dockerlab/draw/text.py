@@ -30,6 +30,8 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 def clean(text: str) -> str:
     """The text without what XML can't hold or what would turn its direction; such characters show as U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         "\ufffd" if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") else character
         for character in text
@@ -39,6 +41,8 @@ def clean(text: str) -> str:
 def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> float:
     """How wide the text is at most, in the picture's pixels."""
     known = _WIDTHS[bold]
+    if text.isascii() and text.isprintable():
+        return size * (_MONO * len(text) if mono else sum(map(known.__getitem__, text)))
     return size * sum(_MONO if mono and " " <= c <= "~" else _em(c, known, mono=mono) for c in text)
 
 

@@ -270,19 +270,14 @@ class Line:
 
     def _own_prune(self) -> None:
         flags = {option.flag for option in self._options}
-        if self._noun == "volume" and self._own.private:
-            plan = self._lab.plan_prune(all=bool({"-a", "--all"} & flags))
-            if plan.foreign:
-                raise ForeignError(
-                    "This prune would also take volumes that are not this lab's.",
-                    f"Seen: {', '.join(plan.foreign)}.",
-                    "End the labs that made them first (cleanup), or use lab.plan_prune(): it takes only this lab's.",
-                )
+        plan = self._lab.plan_prune(all=bool({"-a", "--all"} & flags)) if self._noun == "volume" else None
+        if plan and self._own.private and not plan.foreign:
             self.notes.append(f"# on this engine it takes: {', '.join(plan.removes['name']) or 'nothing'}")
         else:
             labels = self._own.image_labels if self._noun == "image" else self._own.labels
             self._rest += [word for key, value in labels.items() for word in ("--filter", f"label={key}={value}")]
-            self.notes.append(f"# limited to what the lab {self._own.lab} made")
+            others = f", since it would also take {', '.join(plan.foreign)}" if plan and plan.foreign else ""
+            self.notes.append(f"# limited to what the lab {self._own.lab} has labelled{others}")
         if not self._has_input and not {"-f", "--force"} & flags:
             self.notes.append("# a cell cannot answer docker's question: without -f nothing is removed")
 

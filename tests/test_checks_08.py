@@ -188,15 +188,30 @@ def test_k15_is_proven_by_a_prune_that_spares_what_is_used(keeper: Lab) -> None:
 def test_k15_is_proven_by_dockers_own_prune_answered_in_the_cell(
     keeper: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not keeper.engine.private:
-        pytest.skip("elsewhere docker's prune is kept to labelled volumes")
     orphan(keeper)
+    plan = keeper.plan_prune()
     invoke(keeper, "volume prune")
     assert "without -f nothing is removed" in capsys.readouterr().out
     assert not keeper.check("K15")
     invoke(keeper, "volume prune", "y\n")
     assert "without -f nothing is removed" not in capsys.readouterr().out
+    left = plan.apply()  # on an engine that is shared, docker's prune is kept to labelled volumes
+    assert not (left and keeper.engine.private)
     assert keeper.check("K15")
+
+
+def test_k15_is_proven_beside_the_volumes_of_another_lab_which_stay(
+    keeper: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lab(f"{keeper.name}-other", engine=keeper.engine, owner="", echo=None) as other:
+        other.create_volume("theirs")
+        orphan(keeper)
+        plan = keeper.plan_prune(all=True)
+        invoke(keeper, "volume prune", "y\n")
+        assert "it would also take theirs" in capsys.readouterr().out
+        plan.apply()
+        assert keeper.check("K15")
+        assert list(other.volumes()["name"]) == ["theirs"]
 
 
 def test_k15_is_not_proven_where_nothing_was_unused(keeper: Lab) -> None:

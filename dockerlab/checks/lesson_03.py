@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from .evidence import Evidence
+from .evidence import Evidence, moment
+from .servers import DATA, ask, login, servers, settings
 from .verdict import NotYet, check
-
-_DATA = "/var/lib/postgresql"
-
-
-def _environment(container: dict[str, Any]) -> dict[str, str]:
-    return dict(item.split("=", 1) for item in container["Config"]["Env"])
 
 
 def _server_with_history(evidence: Evidence) -> tuple[dict[str, Any], str, dict[str, Any]]:
     """A running server, its volume, and a removed container that had that volume before."""
-    servers = [
-        (container, evidence.belongings.short(mount["Name"]))
-        for container in evidence.containers
-        for mount in container["Mounts"]
-        if mount["Type"] == "volume" and mount["Destination"].startswith(_DATA) and container["State"]["Running"]
-    ]
-    if not servers:
+    found = servers(evidence)
+    if not found:
         raise NotYet("No container of this lab runs with a volume at Postgres's data directory.")
-    for container, volume in servers:
+    for container, volume in found:
         for removed in evidence.removed:
             if removed["id"] != container["Id"] and volume in removed["volumes"]:
                 return container, volume, removed
-    names = ", ".join(container["Name"] for container, _ in servers)
+    names = ", ".join(container["Name"] for container, _ in found)
     raise NotYet(f"{names} runs, but no earlier container on the same volume was removed in this sitting.")
 
 
 def _users(evidence: Evidence, container: dict[str, Any]) -> list[str]:
-    settings = _environment(container)
-    user = settings.get("POSTGRES_USER", "postgres")
-    database = settings.get("POSTGRES_DB", user)
-    said = evidence.run(
-        container, ["psql", "-XAtq", "-U", user, "-d", database, "-c", "SELECT name FROM users ORDER BY name"]
-    )
+    said = ask(evidence, container, "SELECT name FROM users ORDER BY name")
     if said.exit_code:
         raise NotYet(f"{container['Name']} does not tell its users: {said.text.strip().splitlines()[-1]}")
     return said.text.split()
@@ -60,6 +45,61 @@ def _survives(evidence: Evidence) -> str:
     if not rows:
         raise NotYet(f"{container['Name']} runs on {volume}, but its table users has no rows.")
     return f"{removed['name']} is gone; {container['Name']}, another container on {volume}, has {', '.join(rows)}."
+
+
+@check(
+    "K21",
+    "two servers on one volume are dangerous: both think they are alone",
+    expected="two running servers on one scratch volume, both of which take connections",
+    hints=(
+        "Postgres(…) refuses a second server on a volume. Who would not?",
+        "Start a server on a scratch volume, then a second one on the same volume by docker run.",
+        "docker run -d --name two-db -v scratch:/var/lib/postgresql/data postgres:16-alpine, beside one-db on scratch.",
+    ),
+)
+def _both_alone(evidence: Evidence) -> str:
+    by_volume: dict[str, list[str]] = {}
+    for container, volume in servers(evidence):
+        if ask(evidence, container, "SELECT 1").exit_code == 0:
+            by_volume.setdefault(volume, []).append(container["Name"])
+    for volume, names in by_volume.items():
+        if len(names) > 1:
+            return f"{' and '.join(names)} both write to {volume}, and neither refuses: remove them before you go on."
+    told = [f"{names[0]} answers on {volume}" for volume, names in by_volume.items()]
+    raise NotYet(f"{', '.join(told) or 'No server of this lab answers'}; no volume has two.")
+
+
+@check(
+    "K19",
+    "settings such as POSTGRES_PASSWORD count only when the data directory is first made",
+    expected="a running server, newer than its data directory, which refuses the password that it was started with",
+    hints=(
+        "Which password was the volume's database made with, and which one do you give now?",
+        "Remove the server, then start another one on the same volume with another POSTGRES_PASSWORD.",
+        "docker rm -f third-db, then the docker run line on pgdata with -e POSTGRES_PASSWORD=changed.",
+    ),
+)
+def _refused(evidence: Evidence) -> str:
+    seen = "No server of this lab runs that was given a password."
+    for container, volume in servers(evidence):
+        name, given = container["Name"], settings(container)
+        made = evidence.stat(container, f"{given.get('PGDATA', DATA)}/PG_VERSION")
+        if "POSTGRES_PASSWORD" not in given or made is None:
+            continue
+        # Its own address: from localhost the image lets everyone in (pg_hba.conf).
+        words = ["psql", "-Xwc", "SELECT 1", "-h", container["Config"]["Hostname"], *login(container)]
+        said = evidence.run(container, words, {"PGPASSWORD": given["POSTGRES_PASSWORD"]})
+        if said.exit_code == 0:
+            seen = f"{name} on {volume} takes the password that it was started with."
+        elif "password authentication failed" not in said.text:
+            seen = f"{name} on {volume} does not answer: {said.text.strip()}"
+        elif made["mtime"] > moment(container["Created"]):
+            seen = f"{name} refuses its password, but made its data directory itself: it was changed in SQL since."
+        else:
+            return (
+                f"{name} refuses the password of its own settings: the database on {volume} is older, and has another."
+            )
+    raise NotYet(seen)
 
 
 @check(

@@ -8,9 +8,8 @@ from typing import Any
 from ..belongings import is_anonymous
 from ..prune import prunes_named
 from .evidence import Evidence, moment
+from .servers import DATA, ask, servers
 from .verdict import NotYet, check
-
-_DATA = "/var/lib/postgresql"
 
 
 def _short(volume: str) -> str:
@@ -100,14 +99,12 @@ def _recovered(evidence: Evidence) -> str:
         (removed, volume)
         for removed in evidence.removed
         for volume, path in removed["volumes"].items()
-        if is_anonymous(volume) and path.startswith(_DATA) and volume in evidence.volumes
+        if is_anonymous(volume) and path.startswith(DATA) and volume in evidence.volumes
     ]
     if not orphans:
         raise NotYet("No server was removed that has left an anonymous volume.")
     seen = "No newer server runs."
-    for server in evidence.containers:
-        if not server["State"]["Running"] or not any(m["Destination"].startswith(_DATA) for m in server["Mounts"]):
-            continue
+    for server, _ in servers(evidence):
         for removed, orphan in orphans:
             if moment(server["Created"]) < removed["time"]:
                 continue
@@ -125,10 +122,7 @@ def _recovered(evidence: Evidence) -> str:
 
 
 def _orders(evidence: Evidence, server: dict[str, Any]) -> int:
-    settings = dict(item.split("=", 1) for item in server["Config"]["Env"])
-    user = settings.get("POSTGRES_USER", "postgres")
-    login = ["-U", user, "-d", settings.get("POSTGRES_DB", user)]
-    said = evidence.run(server, ["psql", "-XAtq", *login, "-c", "SELECT count(*) FROM orders"])
+    said = ask(evidence, server, "SELECT count(*) FROM orders")
     return int(said.text) if said.exit_code == 0 else 0
 
 
@@ -136,7 +130,7 @@ def _descends(evidence: Evidence, server: dict[str, Any], removed: dict[str, Any
     """Whether a server's data is older than that removal, or was dumped from a server that ran on the orphan."""
     born = evidence.run(server, ["sh", "-c", "stat -c %Y $PGDATA/PG_VERSION"])
     older = born.exit_code == 0 and int(born.text) < removed["time"]
-    return older or evidence.later_user(orphan, removed["time"], _DATA) is not None
+    return older or evidence.later_user(orphan, removed["time"], DATA) is not None
 
 
 @check(

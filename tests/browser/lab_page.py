@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from nbformat import NotebookNode, from_dict
-from playwright.sync_api import ConsoleMessage, Locator, Page
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 
-PATIENCE_MILLISECONDS = 30_000
+PATIENCE_MILLISECONDS = 60_000
 LAYOUT_MILLISECONDS = 500
 MOST_HEIGHT = 14_000
 ROOMY = 1000
@@ -69,13 +69,21 @@ class LabPage:
 
     def open(self, url: str) -> None:
         """Open a notebook's address and wait until its kernel answers."""
-        for _ in range(LOADS):
+        for load in range(LOADS):
             self.errors.clear()
-            self.page.goto(f"{url}&reset")  # without what other pages have left open
-            self.page.wait_for_function(_IS_SHOWN, arg=self.name)
-            self.page.evaluate(_KERNEL_ANSWERS)
-            if not any(NETWORK_CHANGED in error for error in self.errors):
+            try:
+                self.page.goto(f"{url}&reset")  # without what other pages have left open
+                self.page.wait_for_function(_IS_SHOWN, arg=self.name)
+                self.page.evaluate(_KERNEL_ANSWERS)
+            except Error as error:
+                self.errors.append(str(error))
+                if load == LOADS - 1 or not self._network_changed():
+                    raise
+            if not self._network_changed():
                 return
+
+    def _network_changed(self) -> bool:
+        return any(NETWORK_CHANGED in error for error in self.errors)
 
     def command(self, name: str, **arguments: object) -> None:
         """Run one of JupyterLab's commands, as its menus do, and wait for its end."""

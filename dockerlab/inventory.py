@@ -11,6 +11,7 @@ from typing import Any, Literal
 import docker.errors
 
 from .belongings import is_anonymous
+from .engine.images import LABEL as STAND_IN
 from .lab import Lab
 from .storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
 
@@ -64,6 +65,7 @@ class Inventory:
         # into the volume.
         for volume in sorted(volumes, key=lambda record: (record.get("CreatedAt", ""), record["Name"])):
             self._keep_volume(volume)
+        self._memory = {key: mounts for key, mounts in self._memory.items() if key in self._containers}
         self._sizes.clear()
         self._used.clear()
         self._lab.belongings.notice(ours)
@@ -159,7 +161,7 @@ class Inventory:
             changes = self._changes(key)
             if key not in self._memory:
                 self._memory[key] = _memory(self._api.inspect_container(key)["HostConfig"])
-            image = self._image(record["ImageID"], record["Image"])
+            image = self._image(record)
         except docker.errors.NotFound:
             return None
         mounts = [
@@ -198,15 +200,17 @@ class Inventory:
             is_anonymous(name),
         )
 
-    def _image(self, id: str, name: str) -> Image:
-        if id not in self._images:
-            history: list[dict[str, Any]] = self._api.history(id)  # type: ignore[no-untyped-call]
+    def _image(self, record: Mapping[str, Any]) -> Image:
+        key, name = record["ImageID"], record["Image"]
+        if key not in self._images:
+            history: list[dict[str, Any]] = self._api.history(key)  # type: ignore[no-untyped-call]
             layers = [Layer(instruction(step), step["Size"]) for step in history if step["Size"]]
             # A container whose image has lost its name is listed with the image's id.
             tags = next((step["Tags"] for step in history if step.get("Tags")), [""])
             nameless = re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", name)
-            self._images[id] = Image(id, tags[0] or id[7:19] if nameless else name, tuple(layers))
-        return self._images[id]
+            stand_in = STAND_IN in (record["Labels"] or {})  # a container has its image's labels too
+            self._images[key] = Image(key, tags[0] or key[7:19] if nameless else name, tuple(layers), stand_in)
+        return self._images[key]
 
     def _with_used(self, container: Container) -> Container:
         found = {target: used for (key, target), used in self._used.items() if key == container.id}

@@ -21,11 +21,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Image:
-    """An image as its containers stand on it; `layers` has the newest first, and only those that hold files."""
+    """An image as its containers stand on it; `layers` has the newest first, and only those that hold files.
+
+    `stand_in` says whether it was built here in place of the one of that name.
+    """
 
     id: str
     name: str
     layers: tuple[Layer, ...] = ()
+    stand_in: bool = False
 
 
 @dataclass(frozen=True, order=True)

@@ -55,9 +55,8 @@ class Watcher:
         self._lab, self._inventory = lab, Inventory(lab)
         self._listeners: list[Listener] = []
         self._changed = threading.Condition()  # guards what both threads see, down to _closed
-        self._wanted: dict[
-            Key, None
-        ] = {}  # to be read, in the order of the events: a container by id, a volume by name
+        # What is to be read, in the order of the events: a container by its id, a volume by its name.
+        self._wanted: dict[Key, None] = {}
         self._gone: set[Key] = set()
         self._later: dict[Key, float] = {}
         self._measuring: set[str] = set()  # by the events' thread alone
@@ -65,10 +64,13 @@ class Watcher:
         self._failure = ""
         self._asked = self._answered = 0
         self._closed = threading.Event()
+        self._events: Events | None = None
         try:
-            self._events: Events | None = self._subscribe()
+            self._events = self._subscribe()
             self._inventory.read_all()
         except _Failures as error:
+            if self._events is not None:
+                _end(self._events)
             raise EngineError(
                 "The storage picture cannot be read.",
                 f"Seen: {type(error).__name__} from {lab.engine!r}",

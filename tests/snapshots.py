@@ -9,6 +9,7 @@ from dataclasses import replace
 from dockerlab.storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
 
 ALPINE = Image("sha256:a", "alpine", (Layer("ADD rootfs.tar.gz in /", 1_984_181),))
+STAND_IN = replace(ALPINE, id="sha256:s", stand_in=True)
 NODE = Image(
     "sha256:n",
     "node:20-alpine",

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshots import AFTER, BEFORE, NAMELESS, READER, SNAPSHOTS, bind, box, on, snap, volume
+from snapshots import AFTER, BEFORE, NAMELESS, READER, SNAPSHOTS, STAND_IN, bind, box, on, snap, volume
 
 from dockerlab.draw import Theme, draw
 from dockerlab.draw.palette import COLOURS
@@ -72,6 +72,11 @@ def test_containers_stand_once_on_the_layers_of_their_image() -> None:
     assert words(thing(picture, "image", "alpine")) == (
         "ADD rootfs.tar.gz in / | 1.98 MB | alpine | image · read-only · shared by 3"
     )
+
+
+def test_a_stand_in_says_that_it_is_one() -> None:
+    picture = drawn(snap([box("writer", STAND_IN)]))
+    assert "stand-in image · read-only" in words(thing(picture, "image", "alpine"))
 
 
 def test_a_writable_layer_lists_its_files_with_a_mark_and_a_word_each() -> None:

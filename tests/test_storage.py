@@ -223,6 +223,8 @@ def test_everything_of_a_lab_is_read(lab: Lab, tmp_path: Path) -> None:
         lab.changes(writer).itertuples(index=False, name=None)
     )
     assert first.size > len("hello\n")
+    image = lab.engine.client.images.get("alpine")
+    assert first.image.stand_in == ("dockerlab.standin" in (image.labels or {}))
     assert second.mounts == (on("data", "/elsewhere"),)
     kinds = [(mount.kind, mount.target, mount.read_only, mount.limit) for mount in first.mounts]
     assert kinds == [

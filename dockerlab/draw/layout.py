@@ -91,38 +91,27 @@ def _place_stacks(
     placed, y = [], top
     heading = 34 if table.card_width >= NARROW else 50
     for line in lines:
-        deepest = max((len(stack.cards) - 1) // columns for stack, _ in line.stacks)
-        bottoms = []
-        for row in range(deepest + 1):
+        rows_of_cards = []
+        for row in range(1 + max((len(stack.cards) - 1) // columns for stack, _ in line.stacks)):
             cards = [card for stack, _ in line.stacks for card in stack.cards[row * columns : (row + 1) * columns]]
-            shown = max(1, *(_rows(card, rows) for card in cards))
-            height = heading + 30 + ROW * shown + 10
-            bottoms.append((y, height, shown))
-            y += height + CARD_GAP
+            lines_shown = max(1, *(_rows(card, rows) for card in cards))
+            rows_of_cards.append((y, heading + 40 + ROW * lines_shown, lines_shown))
+            y += rows_of_cards[-1][1] + CARD_GAP
         y -= CARD_GAP
         ends = [y]
         for stack, first in line.stacks:
-            cards_placed = tuple(
-                PlacedCard(
-                    card,
-                    Box(
-                        table.lefts[first + number % columns],
-                        bottoms[number // columns][0],
-                        table.card_width,
-                        bottoms[number // columns][1],
-                    ),
-                    heading,
-                    bottoms[number // columns][2],
-                )
-                for number, card in enumerate(stack.cards)
-            )
-            last = min(first + len(stack.cards), columns) - 1
+            cards_placed = []
+            for number, card in enumerate(stack.cards):
+                card_y, height, lines_shown = rows_of_cards[number // columns]
+                box = Box(table.lefts[first + number % columns], card_y, table.card_width, height)
+                cards_placed.append(PlacedCard(card, box, heading, lines_shown))
             layers: tuple[Plate, ...] = ()
             if stack.image:
-                left, right = table.lefts[first], table.lefts[last] + table.card_width
+                left = table.lefts[first]
+                right = table.lefts[min(first + len(stack.cards), columns) - 1] + table.card_width
                 layers = _plates(stack, stack.image, Box(left, y + PLATE_TOP, right - left, PLATE), plates)
                 ends.append(layers[-1].box.bottom)
-            placed.append(PlacedStack(stack, cards_placed, layers))
+            placed.append(PlacedStack(stack, tuple(cards_placed), layers))
         y = max(ends) + CARD_GAP + 8
     return tuple(placed), y - CARD_GAP - 8
 
@@ -144,7 +133,8 @@ def _plates(stack: Stack, image: Image, top: Box, most: int) -> tuple[Plate, ...
         ]
     at = [Box(top.x, top.y + PLATE * number, top.w, PLATE) for number in range(len(layers) + 1)]
     users = sum(1 for card in stack.cards if not card.ghost)
-    words = "image · read-only" + f" · shared by {users}" * (users > 1)
+    words = "stand-in image · read-only" if image.stand_in else "image · read-only"
+    words += f" · shared by {users}" * (users > 1)
     beside = width(image.name, 12, mono=True) + 16 + width(words, 11) <= top.w - 40
     foot = Plate(Box(top.x, at[-1].y, top.w, FOOT if beside else HIGH_FOOT), image.name, words, is_foot=True)
     return (*(Plate(box, left, bytes_in_words(size)) for box, (left, size) in zip(at, layers, strict=False)), foot)

@@ -5,12 +5,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .backup import back_up, rehearse, restore, verify
     from .commands import Anonymous, Bind, Tmpfs, Volume
     from .errors import DockerLabError
     from .lab import Lab
     from .postgres import Postgres
 
-__all__ = ["Anonymous", "Bind", "DockerLabError", "Lab", "Postgres", "Tmpfs", "Volume"]
+__all__ = [
+    "Anonymous",
+    "Bind",
+    "DockerLabError",
+    "Lab",
+    "Postgres",
+    "Tmpfs",
+    "Volume",
+    "back_up",
+    "rehearse",
+    "restore",
+    "verify",
+]
 
 # Found on first use (PEP 562): the command line sets up the environment before any of their libraries is there.
 _HOMES = {
@@ -21,13 +34,18 @@ _HOMES = {
     "Postgres": "postgres",
     "Tmpfs": "commands",
     "Volume": "commands",
+    "back_up": "backup",
+    "rehearse": "backup",
+    "restore": "backup",
+    "verify": "backup",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError("module 'dockerlab' has no attribute {!r}".format(name))
-    value: object = getattr(import_module("dockerlab." + _HOMES[name]), name)
+    home = _HOMES[name]
+    value: object = getattr(import_module("dockerlab." + home), name) if home else import_module("dockerlab." + name)
     globals()[name] = value
     return value
 

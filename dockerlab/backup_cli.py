@@ -15,7 +15,7 @@ LAB = "backup"
 
 
 def add_commands(commands: Any) -> None:
-    """Add the four words to the subparsers of a command line; each sets `do` to what does it, and returns a status."""
+    """Add the four words to the subparsers of a command line; each sets `do` to what does it and returns its status."""
     added = _command(commands, backup, "back a volume up into a .tar.gz")
     added.add_argument("volume", metavar="VOLUME")
     added.add_argument("path", nargs="?", type=Path, metavar="PATH", help="(without: VOLUME.tar.gz, here)")
@@ -70,7 +70,8 @@ def _command(commands: Any, do: Any, about: str) -> argparse.ArgumentParser:
     added.add_argument("--quiet", "-q", action="store_true", help="show no progress")
     if do is not verify:
         added.add_argument("--lab", default=LAB, metavar="NAME", help="whose volumes and containers it may change")
-    added.set_defaults(do=do)
+    # An engine that answers is taken, or the private one; none is installed for this.
+    added.set_defaults(do=do, engine=False, yes=False)
     return added
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import bootstrap
+from . import backup_cli, bootstrap
 from .engine import package
 from .environment import ROOT, STATE
 from .errors import DockerLabError, EngineError, NotFoundError
@@ -221,4 +221,5 @@ def _parser() -> argparse.ArgumentParser:
     kinds.add_parser("prefetch", help="pull them, or build what stands in for them")
     for what, about in {"save": "write them into a bundle", "load": "take them from a bundle"}.items():
         kinds.add_parser(what, help=about).add_argument("path", type=Path, metavar="PATH")
+    backup_cli.add_commands(commands)
     return parser

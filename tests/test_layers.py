@@ -31,6 +31,7 @@ ROOMS = (
     "storage inventory watcher describe difference",
     "frames diagnoses relay pgdata postgres",
     "backup",
+    "experiments",
     "draw pictures",
     "panels",
     "lines cli magic backup_cli",
@@ -141,7 +142,10 @@ def test_all_public_names_are_there() -> None:
 def test_editors_see_the_public_names_where_they_live() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     seen = {
-        alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias.name: node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
     assert {name: seen[name] for name in dockerlab.__all__} == dockerlab._HOMES
 

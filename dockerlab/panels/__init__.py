@@ -1,0 +1,5 @@
+"""Panels: a lab's storage as a living picture, with buttons for what a lesson tries."""
+
+from .writable_layer import WritableLayer
+
+__all__ = ["WritableLayer"]

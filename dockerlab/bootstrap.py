@@ -20,6 +20,8 @@ __all__ = ["LOG", "agree", "chromium", "may_be_root", "set_up"]
 LOG = STATE / "up.log"
 # Set for the Python that just-made `.venv` is handed over to: one that is incomplete all the same must not loop.
 FRESH = "DOCKERLAB_FRESH"
+INSTALLER = "python3-venv"
+CHROMIUM = "?exact-name(chromium)"  # a pattern may match nothing, as on Ubuntu
 
 
 def set_up(arguments: Sequence[str], *, test: bool = False, engine: bool = False, yes: bool = False) -> None:
@@ -31,6 +33,9 @@ def set_up(arguments: Sequence[str], *, test: bool = False, engine: bool = False
     """
     fresh = os.environ.pop(FRESH, None)
     if environment.complete(test):
+        if test and (extra := _agree_on_extra(test=test, engine=engine, yes=yes)) is not None:
+            with Steps(LOG) as steps:
+                _install_from_distribution(steps, extra)
         return
     if fresh:
         seen = ", ".join(environment.missing(test)) or "what requirements.lock says"
@@ -67,34 +72,39 @@ def chromium() -> str | None:
 
 def _install(*, test: bool, engine: bool, yes: bool) -> None:
     """Install the Python packages and, side by side, what the distribution has to give."""
-    extra = ["?exact-name(chromium)"] if test and not chromium() else []  # a pattern may match nothing
-    bare = not environment.has_installer()
-    if bare:
-        extra.append("python3-venv")
-    no_engine = not package.installed() and not _may_answer(private=test)
-    commands = package.install_command(extra) if engine and (extra or no_engine) and may_be_root() else None
-    agreed = commands is not None and agree(commands, yes)
-
+    had_engine = package.installed()
+    extra = _agree_on_extra(test=test, engine=engine, yes=yes)
     with Steps(LOG) as steps:
 
-        def system() -> None:
-            steps.do("System packages", lambda say: package.install(extra, say))
-
-        def packages() -> None:
+        def python_packages() -> None:
             steps.do("Python packages", lambda say: environment.install(say, test=test))
 
-        def packages_and_parts() -> None:
-            packages()
-            if no_engine:  # then there are no images either; the time is well used while the system's packages come
+        def python_packages_and_parts() -> None:
+            python_packages()
+            if not had_engine:  # then there are no images either; while the engine comes, time is well used
                 steps.do("Parts of the images", _fetch_parts)
 
-        if agreed and bare:
-            system()
-            packages()
-        elif agreed:
-            steps.together(system, packages_and_parts)
+        if extra is None:
+            python_packages()
+        elif INSTALLER in extra:
+            _install_from_distribution(steps, extra)
+            python_packages()
         else:
-            packages()
+            steps.together(lambda: _install_from_distribution(steps, extra), python_packages_and_parts)
+
+
+def _agree_on_extra(*, test: bool, engine: bool, yes: bool) -> list[str] | None:
+    """Return what to install from the distribution beside its engine package; None for nothing at all."""
+    extra = [CHROMIUM] if test and not chromium() else []
+    if not environment.complete(test) and not environment.has_installer():
+        extra.append(INSTALLER)
+    needed = extra or (not package.installed() and not _may_answer(private=test))
+    commands = package.install_command(extra) if engine and needed and may_be_root() else None
+    return extra if commands and agree(commands, yes) else None
+
+
+def _install_from_distribution(steps: Steps, extra: Sequence[str]) -> None:
+    steps.do("System packages", lambda say: package.install(extra, say))
 
 
 def _may_answer(private: bool) -> bool:

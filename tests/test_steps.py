@@ -78,7 +78,7 @@ def test_a_program_is_followed_line_by_line() -> None:
 
 def test_a_program_that_fails_is_named_with_its_status_and_last_words() -> None:
     with pytest.raises(SetUpError) as error:
-        follow([sys.executable, "-c", "print('before'); raise SystemExit('too bad')"], print)
+        follow([sys.executable, "-c", "print('before', flush=True); raise SystemExit('too bad')"], print)
     what, seen, next_step = str(error.value).splitlines()
     assert what == f"{Path(sys.executable).name} failed."
     assert seen == "It ended with status 1: too bad"

@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -48,6 +49,12 @@ def refusal(act: Callable[[], object], kind: type[DockerLabError]) -> str:
     assert error.__cause__ is None
     assert error.__suppress_context__ or error.__context__ is None
     return str(error)
+
+
+def unreachable(engine: Engine) -> Engine:
+    """An engine that was there, and is not any more."""
+    url = "tcp://127.0.0.1:9"
+    return replace(engine, url=url, private=False, client=docker.DockerClient(url, version="1.41", timeout=2))
 
 
 def test_a_name_that_another_container_of_the_lab_has(lab: Lab) -> None:
@@ -206,16 +213,7 @@ def test_two_mounts_at_one_place(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_an_engine_that_went_away(lab: Lab) -> None:
-    gone = Engine(
-        "tcp://127.0.0.1:9",
-        lab.engine.version,
-        lab.engine.api_version,
-        "docker",
-        private=False,
-        os_name="",
-        client=docker.DockerClient("tcp://127.0.0.1:9", version="1.41", timeout=2),
-    )
-    cut_off = Lab("cut-off", engine=gone, owner="", echo=None)
+    cut_off = Lab("cut-off", engine=unreachable(lab.engine), owner="", echo=None)
 
     for act in (
         lambda: cut_off.exec("x", "true"),

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import panels
     from .backup import back_up, rehearse, restore, verify
     from .commands import Anonymous, Bind, Tmpfs, Volume
     from .errors import DockerLabError
@@ -20,6 +21,7 @@ __all__ = [
     "Tmpfs",
     "Volume",
     "back_up",
+    "panels",
     "rehearse",
     "restore",
     "verify",
@@ -35,6 +37,7 @@ _HOMES = {
     "Tmpfs": "commands",
     "Volume": "commands",
     "back_up": "backup",
+    "panels": "",
     "rehearse": "backup",
     "restore": "backup",
     "verify": "backup",

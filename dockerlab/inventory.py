@@ -239,7 +239,7 @@ def instruction(step: Mapping[str, Any]) -> str:
     text = re.sub(r"^(\|\d+ .*?)?/bin/sh -c #\(nop\) ", "", text)  # the classic builder's note for all but RUN
     text = re.sub(r"^(?:RUN )?(?:\|\d+ .*?)?/bin/sh -c ", "RUN ", text)
     text = re.sub(r" # buildkit$", "", text)
-    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}", r"\1", text)
+    return re.sub(r"^((?:ADD|COPY) \w+):[0-9a-f]{64} in ", r"\1 in ", text)  # of which file, it did not note
 
 
 def _name(record: Mapping[str, Any]) -> str:

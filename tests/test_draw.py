@@ -98,7 +98,7 @@ def test_files_beyond_the_room_are_counted() -> None:
 
 def test_stores_have_a_shape_and_a_word_of_their_kind() -> None:
     picture = drawn(SNAPSHOTS["five stores"][0])
-    assert "anonymous volume" in words(thing(picture, "volume", NAMELESS[:12]))
+    assert "anonymous · 9 B" in words(thing(picture, "volume", NAMELESS[:12]))
     assert "volume · 9 B" in words(thing(picture, "volume", "named"))
     assert "host folder · bind mount" in words(thing(picture, "bind", "/home/ana/dockerlab/five"))
     assert "12.3 kB of 67.1 MB | gone on stop" in words(thing(picture, "tmpfs", "/tmpfs"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..describe import MARKS
 from .geometry import Box, PlacedCard, PlacedStack, Plate
 from .layout import FOOT, NARROW, ROW
 from .pen import Pen, number
@@ -185,8 +186,10 @@ def _writable_layer(pen: Pen, placed: PlacedCard) -> str:
 
 
 def _row(pen: Pen, row: Row, left: float, right: float, y: float, *, lost: bool) -> str:
-    # As many words as fit beside the whole path; beside one that is cut the shortest, if much of it stays.
-    wordings = [f"just {row.word}"] * row.fresh + [row.word, row.word.partition(",")[0]]
+    # As many words as fit beside the whole path; beside one that is cut the shortest, if much of it stays and they say
+    # more than the mark does.
+    shortest = "" if row.mark == MARKS["A"] else row.word.partition(",")[0]
+    wordings = [f"just {row.word}"] * row.fresh + [row.word, shortest]
     room = right - left - 16
     spare = room - width(row.path, 11.5, bold=row.fresh, mono=True) - 12
     word = next((words for words in wordings if width(words, 10.5, bold=row.fresh) <= spare), wordings[-1])

@@ -237,7 +237,7 @@ def _volumes(snapshot: Snapshot, before: Snapshot) -> Iterator[Item]:
 
 def _volume(volume: Volume, was: Volume | None) -> Item:
     kind = "anonymous volume" if volume.anonymous else "volume"
-    size = "" if volume.size is None else f" · {bytes_in_words(volume.size)}"
+    shown = kind if volume.size is None else f"{kind.split()[0]} · {bytes_in_words(volume.size)}"
     unused = "now unused" if was is not None and was.users and not volume.users else ""
     told = [
         f"{kind} {volume.name}",
@@ -249,7 +249,7 @@ def _volume(volume: Volume, was: Volume | None) -> Item:
         ("volume", volume.name),
         "volume",
         volume.shown_name,
-        (kind + size, used_by(volume.users)),
+        (shown, used_by(volume.users)),
         not volume.anonymous,
         "new" if was is None else unused,
         told="\n".join(told),

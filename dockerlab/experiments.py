@@ -1,0 +1,128 @@
+"""Experiments that a lesson and a panel share: five places for the same note, and what happens to each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from .belongings import is_anonymous
+from .commands import Anonymous, Bind, Mount, Tmpfs, Volume
+from .errors import InUseError, NotFoundError
+from .lab import Lab
+
+__all__ = ["KEPT", "LOST", "STORES", "Folder", "five_stores", "mounts", "notes", "outcome", "write_notes"]
+
+#: Where each store is seen in a container of `mounts()`; the first needs no mount.
+STORES: Mapping[str, str] = {
+    "writable layer": "/layer",
+    "anonymous volume": "/anonymous",
+    "named volume": "/volume",
+    "bind mount": "/folder",
+    "tmpfs": "/memory",
+}
+KEPT, LOST = "kept", "lost"
+
+
+class Folder(tempfile.TemporaryDirectory[str]):
+    """A new folder beside the notebook, for a bind mount; it goes with the last who has it.
+
+    Beside the notebook, since engines in a virtual machine see the user's own folders at most.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        here = os.getcwd()
+        # What a container wrote there may be root's, and then stay.
+        super().__init__(prefix=prefix, dir=here if os.access(here, os.W_OK) else None, ignore_cleanup_errors=True)
+
+
+def mounts(volume: str, folder: str) -> list[Mount]:
+    """The four mounts of `STORES`."""
+    _, anonymous, named, bind, tmpfs = STORES.values()
+    return [Anonymous(anonymous), Volume(volume, named), Bind(folder, bind), Tmpfs(tmpfs)]
+
+
+def write_notes(lab: Lab, box: str, text: str = "remember me") -> None:
+    """Write a note into each store, from inside the container."""
+    lab.exec(
+        box,
+        f"mkdir -p /layer; for store in {' '.join(STORES.values())}; do echo {shlex.quote(text)} > $store/note; done",
+    )
+
+
+def notes(lab: Lab, box: str) -> set[str]:
+    """The stores in which the container finds a note."""
+    paths = " ".join(f"{path}/note" for path in STORES.values())
+    found = lab.exec(box, f"ls {paths} 2>/dev/null").text.split()
+    return {store for store, path in STORES.items() if f"{path}/note" in found}
+
+
+def outcome(before: set[str], after: set[str]) -> list[str]:
+    """For each store, whether its note was kept or lost; empty where there was none."""
+    return [(KEPT if store in after else LOST) if store in before else "" for store in STORES]
+
+
+def five_stores(
+    lab: Lab, *, name: str = "five-stores", report: Callable[[str, int, int], object] = lambda *_: None
+) -> pd.DataFrame:
+    """Write a note into five stores, stop and start, write again, remove and recreate: what was kept, what was lost?
+
+    Returns a DataFrame of `kept` and `lost`, a row for each store; lost is what the new container does not see, though
+    an orphaned anonymous volume may still hold it. `report` is called before each step with what it is, its number and
+    how many there are, and may raise. The container, the volumes and the folder of the experiment are removed again.
+    Raises `InUseError` where there is a container or a volume of that name already.
+    """
+    _refuse_taken(lab, name)
+    anonymous = set[str]()
+
+    def run(folder: str) -> None:
+        box = lab.run("alpine", "sleep infinity", name=name, mounts=mounts(name, folder))
+        anonymous.update(each["Name"] for each in box.attrs["Mounts"] if is_anonymous(each.get("Name", "")))
+
+    def stop_and_start(folder: str) -> None:
+        lab.stop(name, 1)
+        lab.start(name)
+
+    def remove_and_recreate(folder: str) -> None:
+        lab.remove(name, force=True)
+        run(folder)
+
+    trials = {"stop and start": stop_and_start, "rm and recreate": remove_and_recreate}
+    found = {}
+    with Folder(f"{name}-") as folder:
+        try:
+            report("a container with five stores", 0, len(trials) + 1)
+            run(folder)
+            for number, (trial, act) in enumerate(trials.items(), start=1):
+                report(trial, number, len(trials) + 1)
+                write_notes(lab, name)
+                before = notes(lab, name)
+                act(folder)
+                found[trial] = outcome(before, notes(lab, name))
+        finally:
+            _remove(lab, name, [name, *anonymous])
+    return pd.DataFrame(found, index=pd.Index(STORES, name="store"))
+
+
+def _refuse_taken(lab: Lab, name: str) -> None:
+    api, full = lab.engine.client.api, lab.belongings.full(name)
+    boxes = [f"container {name}" for each in api.containers(all=True) if f"/{full}" in each["Names"]]
+    volumes = [f"volume {name}" for each in api.volumes()["Volumes"] or () if each["Name"] == full]
+    if boxes or volumes:
+        raise InUseError(
+            f"The experiment's name {name} is taken.",
+            f"Seen: {', '.join(boxes + volumes)}.",
+            "Give another name, or remove it if it is left from a run that was cut off.",
+        )
+
+
+def _remove(lab: Lab, box: str, volumes: Sequence[str]) -> None:
+    with contextlib.suppress(NotFoundError):
+        lab.remove(box, volumes=True, force=True)
+    for volume in volumes:
+        with contextlib.suppress(NotFoundError):  # the last anonymous one went with the container
+            lab.remove_volume(volume)

@@ -1,0 +1,83 @@
+"""The five stores, on a real engine: what is kept, and that the experiment leaves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockerlab import Lab
+from dockerlab.errors import DockerLabError, InUseError
+from dockerlab.experiments import STORES, five_stores, mounts, notes, outcome, write_notes
+
+EXPECTED = {
+    "stop and start": ["kept", "kept", "kept", "kept", "lost"],
+    "rm and recreate": ["lost", "lost", "kept", "kept", "lost"],
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def volumes(lab: Lab) -> set[str]:
+    return {each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []}
+
+
+def test_five_stores_are_kept_or_lost_as_docker_has_it(lab: Lab, here: Path) -> None:
+    before, steps = volumes(lab), []
+    frame = five_stores(lab, report=lambda *step: steps.append(step))
+    assert frame.to_dict("list") == EXPECTED
+    assert list(frame.index) == list(STORES)
+    assert [(number, total) for _, number, total in steps] == [(0, 3), (1, 3), (2, 3)]
+    assert volumes(lab) == before, "its volumes are gone, the orphan too"
+    assert lab.claims.containers() == []
+    assert list(here.iterdir()) == []
+
+
+def test_all_of_it_is_in_the_script(lab: Lab) -> None:
+    five_stores(lab)
+    script = lab.script()
+    for words in ("--tmpfs /memory", "-v /anonymous", "docker stop -t 1 five-stores", "docker rm -f five-stores"):
+        assert words in script
+
+
+def test_what_is_broken_off_leaves_nothing(lab: Lab, here: Path) -> None:
+    before = volumes(lab)
+
+    def report(step: str, number: int, total: int) -> None:
+        if number == 2:
+            raise DockerLabError("enough")
+
+    with pytest.raises(DockerLabError, match="enough"):
+        five_stores(lab, report=report)
+    assert volumes(lab) == before
+    assert lab.claims.containers() == []
+    assert list(here.iterdir()) == []
+
+
+def test_notes_are_found_where_they_are_and_nowhere_else(lab: Lab, tmp_path: Path) -> None:
+    lab.run("alpine", "sleep infinity", name="box", mounts=mounts("vault", str(tmp_path)))
+    assert notes(lab, "box") == set()
+    write_notes(lab, "box", "it's $HOME")
+    assert notes(lab, "box") == set(STORES)
+    assert (tmp_path / "note").read_text() == "it's $HOME\n"
+    lab.exec("box", "rm /volume/note /memory/note")
+    assert notes(lab, "box") == set(STORES) - {"named volume", "tmpfs"}
+
+
+def test_what_was_not_there_can_not_be_lost() -> None:
+    assert outcome({"tmpfs", "bind mount"}, {"bind mount", "named volume"}) == ["", "", "", "kept", "lost"]
+
+
+def test_a_taken_name_is_refused_and_what_has_it_stays(lab: Lab) -> None:
+    box = lab.run("alpine", "sleep infinity", name="five-stores")
+    with pytest.raises(InUseError, match="container five-stores"):
+        five_stores(lab)
+    lab.remove(box, force=True)
+    lab.create_volume("five-stores")
+    with pytest.raises(InUseError, match="volume five-stores"):
+        five_stores(lab)
+    assert "five-stores" in volumes(lab)

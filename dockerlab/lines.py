@@ -175,7 +175,7 @@ class Line:
             index, value = option.index, option.value
             match option.flag:
                 case "--name":
-                    self._put(index, value, self._own.full(value))
+                    self._put(index, value, self._new_name("container", self._own.full(value)))
                 case "-v" | "--volume":
                     source, colon, rest = value.partition(":")
                     if colon and NAME.fullmatch(source):
@@ -212,18 +212,17 @@ class Line:
     def _own_new_names(self) -> None:
         named = [(option.index, option.value) for option in self._options if option.flag == "--name"]
         for index, name in [*named, *((index, self._rest[index]) for index in self._operands)]:
-            full = self._own.full(name)
-            labels = self._labels_of(self._noun, full)
-            if labels is not None:
-                self._own.refuse_foreign(self._noun, full, labels)
-            self._put(index, name, full)
+            self._put(index, name, self._new_name(self._noun, self._own.full(name)))
 
     def _own_new_image(self, index: int, name: str) -> None:
-        full = self._own.full_image(name)
-        labels = self._labels_of("image", full)
+        self._put(index, name, self._new_name("image", self._own.full_image(name)))
+
+    def _new_name(self, kind: str, full: str) -> str:
+        """A name for something new; taken by something of the lab's own, docker says what that means."""
+        labels = self._labels_of(kind, full)
         if labels is not None:
-            self._own.refuse_foreign("image", full, labels)
-        self._put(index, name, full)
+            self._own.refuse_foreign(kind, full, labels)
+        return full
 
     def _own_each(self, kind: str, indexes: list[int], *, change: bool = True) -> None:
         """Names of what is there get the owner's prefix; what the line would change must be the lab's."""

@@ -375,6 +375,17 @@ BY_HAND = {
         %docker rm new-db
         third = Postgres(lab, "third-db", **login)
         """,
+    "05": """
+        %docker run -d --name vault --mount type=tmpfs,target=/vault,tmpfs-size=1m alpine sleep infinity
+        %docker exec vault sh -c 'echo 12345 > /vault/key'
+        df = lab.exec("vault", "df -k /vault")
+        """,
+    "08": """
+        %docker run --name old-app -v /a -v cache:/c alpine true
+        %docker rm -v old-app
+        %docker volume rm cache
+        left = lab.volumes()
+        """,
 }
 
 
@@ -450,7 +461,8 @@ def foreign_things(engine: Engine, names: Iterable[str], volumes: Sequence[str] 
 
     def state() -> object:
         now = [client.containers.get(str(box.id)) for box in boxes]
-        seen = [(box.name, box.attrs["State"], box.attrs["Config"], box.attrs["Mounts"]) for box in now]
+        mounts = [sorted(box.attrs["Mounts"], key=lambda mount: mount["Destination"]) for box in now]  # in any order
+        seen = [(box.name, box.attrs["State"], box.attrs["Config"], mounts) for box in now]
         files = [hashlib.sha256(b"".join(box.get_archive("/theirs")[0])).hexdigest() for box in now]
         return seen, files, [client.volumes.get(volume).attrs for volume in volumes]
 

@@ -21,6 +21,13 @@ from .steps import SetUpError
 
 __all__ = ["Server", "kernel_folder"]
 
+# JupyterLab, which ends with whoever started it: killed, we can't end it, but its standard input closes.
+LAUNCH = """
+import os, signal, sys, threading
+from jupyterlab.labapp import main
+threading.Thread(target=lambda: sys.stdin.read() or os.kill(os.getpid(), signal.SIGTERM), daemon=True).start()
+main()
+"""
 START_SECONDS = 90
 STOP_SECONDS = 20
 # What JupyterLab's settings start from here; what a learner changes in its settings editor comes on top and is kept.
@@ -85,7 +92,7 @@ class Server:
             self._process = subprocess.Popen(
                 self._command(defaults),
                 env={**os.environ, **self._own_places(), **(environment or {}), "JUPYTER_TOKEN": self.token},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # see LAUNCH
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us alone: it must not end kernels under a server that asks
@@ -117,6 +124,8 @@ class Server:
             process.kill()
             process.wait()
         finally:
+            if process.stdin:
+                process.stdin.close()
             self._process = None
             shutil.rmtree(self._runtime, ignore_errors=True)
 
@@ -138,7 +147,7 @@ class Server:
             options.append("--KernelManager.transport=ipc")  # no open ports, and no warning about them in each kernel
             if os.geteuid() == 0:
                 options.append("--allow-root")
-        return [sys.executable, "-m", "jupyterlab", *options, *self.options]
+        return [sys.executable, "-c", LAUNCH, *options, *self.options]
 
     def _own_places(self) -> dict[str, str]:
         places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "IPYTHONDIR": "ipython"}

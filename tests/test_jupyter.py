@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -79,6 +82,31 @@ def test_one_that_hangs_is_ended_with_its_kernels(tmp_path: Path, monkeypatch: p
         os.kill(server._process.pid, 19)  # SIGSTOP
         pid = server._process.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_it_ends_with_its_kernels_when_who_started_it_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from dockerlab.jupyter import Server
+server = Server(Path({str(tmp_path)!r}), Path({str(tmp_path)!r}) / "state").start()
+print(server._process.pid, server._runtime, server.address, server.token, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        pid, runtime, address, token = starter.stdout.readline().split()
+        headers = {"Authorization": f"token {token}"}
+        request = urllib.request.Request(f"{address}api/kernels", data=b'{"name": "python3"}', headers=headers)
+        urllib.request.urlopen(request, timeout=30).close()
+        kernels = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        starter.kill()
+    deadline = time.monotonic() + 60
+    while any(Path("/proc", each).exists() for each in (pid, *kernels)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    shutil.rmtree(runtime)
+    assert len(kernels) == 1
+    assert not [each for each in (pid, *kernels) if Path("/proc", each).exists()]
 
 
 def test_one_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:

@@ -56,7 +56,10 @@ def up(clone: Path, home: Path, *options: str) -> Iterator[tuple[pexpect.spawn, 
         terminal.expect(r"is ready: (http://127\.0\.0\.1:\d+/)lab\S*\?token=(\w+)")
         yield terminal, terminal.match[1], terminal.match[2]
     finally:
-        terminal.close(force=True)
+        if terminal.isalive():
+            terminal.kill(signal.SIGTERM)  # and time to end JupyterLab; closing the terminal gives little
+            terminal.expect(pexpect.EOF)
+        terminal.close()
 
 
 def ask(address: str, token: str = "", *, post: dict[str, str] | None = None) -> Any:

@@ -24,8 +24,6 @@ needs_private_engine = pytest.mark.skipif(
 )
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="this needs root")
 
-SAY_HELLO = ["sh", "-c", "while true; do echo hello | nc -l -p 80; done"]
-
 
 def python(code: str, *arguments: object, before: tuple[str, ...] = ()) -> str:
     """Run code in a Python of its own and return what it printed; `before` is put before the command."""
@@ -44,13 +42,14 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def publish_hello(client: DockerClient, name: str | None = None) -> tuple[Container, int]:
-    """Start a container that says hello on a port of 127.0.0.1, and return it with that port."""
+def publish(client: DockerClient, words: str) -> int:
+    """Start a container that says those words on a port of 127.0.0.1, and return that port."""
+    command = ["sh", "-c", f"while true; do echo {words} | nc -l -p 80; done"]
     # A shell as process 1 ignores SIGTERM: killed at once, it does not keep us waiting.
     options = {"stop_signal": "SIGKILL", "detach": True}
-    box: Container = client.containers.run("alpine", SAY_HELLO, name=name, ports={"80/tcp": None}, **options)
+    box: Container = client.containers.run("alpine", command, ports={"80/tcp": None}, **options)
     box.reload()
-    return box, int(box.ports["80/tcp"][0]["HostPort"])
+    return int(box.ports["80/tcp"][0]["HostPort"])
 
 
 HEAR = """

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import webbrowser
@@ -118,6 +119,10 @@ def down(chosen: Arguments) -> int:
             print("Nothing was deleted.")
             return 1
     private.stop(purge=chosen.purge)
+    if chosen.purge:
+        shutil.rmtree(
+            private.home() / "parts", ignore_errors=True
+        )  # what stand-ins are made from; fetched again when needed
     print("The private engine is stopped" + (" and what it held deleted." if chosen.purge else "; its volumes stay."))
     return 0
 

@@ -120,9 +120,7 @@ def down(chosen: Arguments) -> int:
             return 1
     private.stop(purge=chosen.purge)
     if chosen.purge:
-        shutil.rmtree(
-            private.home() / "parts", ignore_errors=True
-        )  # what stand-ins are made from; fetched again when needed
+        shutil.rmtree(private.home() / "parts", ignore_errors=True)  # fetched again for the next stand-in
     print("The private engine is stopped" + (" and what it held deleted." if chosen.purge else "; its volumes stay."))
     return 0
 

@@ -39,7 +39,16 @@ class Claims:
         try:
             return self._client.containers.get(name)
         except REFUSALS as error:
+            if isinstance(error, docker.errors.NotFound) and (found := self._named_by_docker(reference(box))):
+                return found
             raise explain(error, commands.Diff(name), self._client, self._belongings) from None
+
+    def _named_by_docker(self, name: str) -> Container | None:
+        """A container of this lab's that was run without a name, so that the one it has lacks the owner's prefix."""
+        with contextlib.suppress(docker.errors.NotFound):
+            found = self._client.containers.get(name)
+            return found if self._belongings.made(found.labels) else None
+        return None
 
     def container(self, box: Box) -> Container:
         """The same, seen to be this lab's to change; `ForeignError` where it is not."""

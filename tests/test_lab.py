@@ -331,6 +331,20 @@ def test_a_container_that_was_renamed_in_a_terminal_is_still_the_lab_s(engine: E
         assert lab.containers().empty
 
 
+def test_a_container_that_docker_named_is_found_by_that_name_and_another_lab_s_is_not(engine: Engine) -> None:
+    client, name = engine.client, f"test-{secrets.token_hex(4)}"
+    with (
+        Lab(name, engine=engine, owner="ana", echo=None) as ana,
+        Lab(name, engine=engine, owner="ben", echo=None) as ben,
+    ):
+        made_up = client.containers.run("alpine", SLEEP, labels=ana.belongings.labels, detach=True)
+
+        assert list(ana.containers()["name"]) == [made_up.name]
+        assert ana.exec(str(made_up.name), "echo hi").text == "hi\n"
+        with pytest.raises(NotFoundError):
+            ben.exec(str(made_up.name), "echo hi")
+
+
 def test_an_image_that_was_built_goes_and_one_that_is_used_by_another_stays(lab: Lab, other: Lab) -> None:
     client, labels = lab.engine.client, lab.belongings.image_labels
     for tag in (f"{lab.name}:used", f"{lab.name}:unused"):

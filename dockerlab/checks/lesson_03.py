@@ -60,7 +60,8 @@ def _survives(evidence: Evidence) -> str:
 def _both_alone(evidence: Evidence) -> str:
     by_volume: dict[str, list[str]] = {}
     for container, volume in servers(evidence):
-        if ask(evidence, container, "SELECT 1").exit_code == 0:
+        # Over TCP: the server that makes the database listens on its socket only.
+        if evidence.run(container, ["pg_isready", "-q", "-h", "127.0.0.1"]).exit_code == 0:
             by_volume.setdefault(volume, []).append(container["Name"])
     for volume, names in by_volume.items():
         if len(names) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
@@ -15,9 +16,10 @@ from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
 from engines import mounted, needs_private_engine, needs_root, python
 
 from dockerlab import Lab, Volume
-from dockerlab.backup import back_up, tar, verify
+from dockerlab.backup import back_up, restoring, saving, tar, verify
 from dockerlab.backup.archive import shown
 from dockerlab.backup.contents import differences
+from dockerlab.cli import invoke
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
 
@@ -112,6 +114,31 @@ def test_an_empty_volume_makes_a_valid_empty_archive_and_says_so(lab: Lab, tmp_p
     assert backup.files == backup.bytes_before == 0
     assert "The volume is empty" in repr(backup)
     assert list(verify(backup.path).entries) == [tar.ROOT]
+
+
+# Docker's own way
+
+OUT = "docker run --rm -v my-data:/source -v $(pwd):/backup alpine tar czf /backup/my-data-backup.tar.gz -C /source ."
+IN = "docker run --rm -v my-copy:/target -v $(pwd):/backup alpine tar xzf /backup/my-data-backup.tar.gz -C /target"
+
+
+@needs_private_engine
+@pytest.mark.parametrize("how", ["%docker", "command values"])
+def test_docker_s_own_way_goes_out_and_in(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    lab.create_volume("my-data")
+    put(lab, "my-data", [item("a", content=b"1"), item("b/c", content=b"2")])
+    for line, call in (
+        (OUT, saving.same("my-data", tmp_path / "my-data-backup.tar.gz")),
+        (IN, restoring.same("my-copy", tmp_path / "my-data-backup.tar.gz")),
+    ):
+        if how == "%docker":
+            invoke(lab, line.removeprefix("docker "), out=io.StringIO())
+        else:
+            assert str(call) == line.replace("$(pwd)", str(tmp_path))
+            lab.do(call)
+    assert listing(lab, "my-copy") == listing(lab, "my-data")
+    assert verify(tmp_path / "my-data-backup.tar.gz").files == 2
 
 
 # The result

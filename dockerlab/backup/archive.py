@@ -21,7 +21,6 @@ from .results import Result, count, size
 
 __all__ = ["Archive", "chunks", "inspect", "seal_of", "verify"]
 
-CHUNK = 1 << 20
 _BROKEN: tuple[type[Exception], ...] = (EOFError, igzip.BadGzipFile, isal_zlib.error)  # type: ignore[assignment]
 # The archive is read this far ahead of where it is unpacked, so this near an error can be placed.
 _GRAIN = 4096
@@ -92,9 +91,9 @@ def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None) -> A
     seal, problems, entries = seal_of(path), [], dict[bytes, tar.Entry]()
     with path.open("rb") as file:
         tap = _Tap(file)
-        with igzip_threaded.open(tap, "rb", block_size=CHUNK // 4) as content:  # type: ignore[no-untyped-call]
+        with igzip_threaded.open(tap, "rb", block_size=tar.CHUNK // 4) as content:  # type: ignore[no-untyped-call]
             try:
-                inventory(tar.read(iter(lambda: content.read(CHUNK), b"")), entries, watch)
+                inventory(tar.read(iter(lambda: content.read(tar.CHUNK), b"")), entries, watch)
             except tar.TarError as error:
                 problems.append(f"tar: {error.reason}, at byte {error.offset:,} of its content{_after(error.name)}")
             except _BROKEN as error:
@@ -119,7 +118,7 @@ def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None) -> A
 def chunks(path: Path) -> Iterator[bytes]:
     """The tar in an archive, unpacked in a thread of its own ahead of whoever takes the chunks."""
     with igzip_threaded.open(path, "rb") as content:  # type: ignore[no-untyped-call]
-        while chunk := content.read(CHUNK):
+        while chunk := content.read(tar.CHUNK):
             yield chunk
 
 
@@ -152,7 +151,7 @@ class _Tap(io.RawIOBase):
 
     def drain(self) -> None:
         """Read what is left."""
-        while self.read(CHUNK):
+        while self.read(tar.CHUNK):
             pass
 
 
@@ -163,7 +162,7 @@ def _after(name: bytes) -> str:
 def _drain(content: Any, path: Path) -> list[str]:
     """What is wrong with the rest of a gzip stream, unpacked for its checksum alone."""
     try:
-        while content.read(CHUNK):
+        while content.read(tar.CHUNK):
             pass
     except _BROKEN as error:
         return [_gzip_problem(path, error)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import docker.errors
@@ -21,7 +21,6 @@ IMAGE = "alpine"
 # Marks what is there for a backup or restore only; its value is that of the `Underway`.
 LABEL = "dockerlab.helper"
 FOLDER = "dockerlab-volume"
-CHUNK = 1 << 20
 WAIT_SECONDS = 3600
 
 
@@ -47,7 +46,7 @@ class Door:
         where, plain = {"path": f"/{FOLDER}/."}, {"Accept-Encoding": "identity"}
         with self._session.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
             _check(response)
-            yield from tar.read(response.iter_content(CHUNK))
+            yield from tar.read(response.iter_content(tar.CHUNK))
 
     def is_empty(self) -> bool:
         """Whether there is nothing in it but its root."""
@@ -59,7 +58,7 @@ class Door:
         """Unpack these entries into the volume."""
         # The engine refuses links that lead out of the folder that it unpacks to. Seen from the container's root, no
         # link does, and a volume may well hold such.
-        data = _joined(tar.write(pieces, FOLDER.encode()), CHUNK)
+        data = tar.write(pieces, FOLDER.encode())
         _check(self._session.put(self._url, params={"path": "/"}, data=data, timeout=WAIT_SECONDS))
 
 
@@ -113,15 +112,3 @@ def _create(
         image, words, entrypoint=entrypoint, user=user, labels=dict(labels), host_config=host
     )
     return str(made["Id"])
-
-
-def _joined(pieces: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
-    """The same bytes in chunks of about that size: each is a write to the engine's socket."""
-    held, length = [], 0
-    for piece in pieces:
-        held.append(piece)
-        length += len(piece)
-        if length >= size:
-            yield b"".join(held)
-            held, length = [], 0
-    yield b"".join(held)

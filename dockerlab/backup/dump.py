@@ -12,21 +12,36 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
+import sqlalchemy
+from docker.models.containers import Container
 from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter
 
 from ..errors import BackupError, NotFoundError
-from ..postgres import Postgres
-from .archive import CHUNK, seal_of
+from ..lab import Lab
+from . import tar
+from .archive import seal_of
 from .draft import Draft, destination
 from .results import Result, size
 from .underway import Underway
 from .volumes import explained, prepared, recorded
 
-__all__ = ["Dump", "dump", "load"]
+__all__ = ["Dump", "Server", "dump", "load"]
 
 MAGIC = b"PGDMP"  # how a file of pg_dump's custom format begins
+
+
+class Server(Protocol):
+    """What is needed of a `Postgres`, which has these as its methods."""
+
+    lab: Lab
+    name: str
+    engine: sqlalchemy.Engine
+
+    @property
+    def container(self) -> Container:
+        """docker-py's `Container`, as it is now."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +64,7 @@ class Dump(Result):
         yield "the same", self.line
 
 
-def dump(db: Postgres, path: str | Path) -> Dump:
+def dump(db: Server, path: str | Path) -> Dump:
     """Dump a database as of one moment, while others go on writing to it, and return what it came to.
 
     The file is in pg_dump's custom format, compressed; it appears under its name, with a `.sha256`, only when it is
@@ -73,7 +88,7 @@ def dump(db: Postgres, path: str | Path) -> Dump:
     return Dump(target, repr(db), perf_counter() - start, draft.size, draft.digest, line)
 
 
-def load(db: Postgres, path: str | Path) -> None:
+def load(db: Server, path: str | Path) -> None:
     """Load a dump into a database: what it holds takes the place of what has the same name there.
 
     It is one transaction: either all of it is loaded, or the database stays as it is. Raises `BackupError` where the
@@ -102,7 +117,7 @@ def load(db: Postgres, path: str | Path) -> None:
 def _feed(source: Path, far: Any) -> None:
     # Where pg_restore ends before it has read all, it says why; that nobody reads any more is no news then.
     with contextlib.suppress(OSError), source.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(tar.CHUNK):
             far.sendall(chunk)
         # TLS can't be closed by half.
         far.shutdown(socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
@@ -132,9 +147,9 @@ def _check(api: Any, key: str, what: str, complaint: bytes) -> None:
         raise BackupError(what, f"Exit status {status}: {said}", "What the database holds is as it was.")
 
 
-def _login(db: Postgres) -> list[str]:
+def _login(db: Server) -> list[str]:
     return ["-U", str(db.engine.url.username), "-d", str(db.engine.url.database)]
 
 
-def _exec(db: Postgres, *options: str) -> str:
+def _exec(db: Server, *options: str) -> str:
     return shlex.join(["docker", "exec", *options, db.lab.belongings.full(db.name)])

@@ -1,21 +1,40 @@
-"""Experiments that a lesson and a panel share: five places for the same note, and what happens to each."""
+"""Experiments that lessons and panels share: what becomes of a note in five places, and how fast a mount is."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shlex
+import shutil
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from .belongings import is_anonymous
 from .commands import Anonymous, Bind, Mount, Tmpfs, Volume
-from .errors import InUseError, NotFoundError
+from .errors import CommandError, InUseError, NotFoundError
 from .lab import Lab
+from .relay import Route
 
-__all__ = ["KEPT", "LOST", "STORES", "Folder", "five_stores", "mounts", "notes", "outcome", "write_notes"]
+__all__ = [
+    "KEPT",
+    "LOST",
+    "STORES",
+    "Folder",
+    "enter",
+    "five_stores",
+    "leave",
+    "mounts",
+    "notes",
+    "outcome",
+    "page",
+    "there_and_back",
+    "write_notes",
+]
 
 #: Where each store is seen in a container of `mounts()`; the first needs no mount.
 STORES: Mapping[str, str] = {
@@ -26,6 +45,8 @@ STORES: Mapping[str, str] = {
     "tmpfs": "/memory",
 }
 KEPT, LOST = "kept", "lost"
+# Seconds for an edit to come back from a container.
+PATIENCE = 10.0
 
 
 class Folder(tempfile.TemporaryDirectory[str]):
@@ -46,7 +67,7 @@ def mounts(volume: str, folder: str) -> list[Mount]:
     return [Anonymous(anonymous), Volume(volume, named), Bind(folder, bind), Tmpfs(tmpfs)]
 
 
-def write_notes(lab: Lab, box: str, text: str = "remember me") -> None:
+def write_notes(lab: Lab, box: str, text: str = "hello") -> None:
     """Write a note into each store, from inside the container."""
     lab.exec(
         box,
@@ -126,3 +147,86 @@ def _remove(lab: Lab, box: str, volumes: Sequence[str]) -> None:
     for volume in volumes:
         with contextlib.suppress(NotFoundError):  # the last anonymous one went with the container
             lab.remove_volume(volume)
+
+
+def enter(name: str) -> Path:
+    """Make an empty folder of that name beside the notebook, work in it from here on, and return it.
+
+    Called again from within, as when a notebook is run again, it empties that folder.
+    """
+    here = Path.cwd()
+    folder = here if here.name == name else here / name
+    if folder.exists():
+        leave(folder)
+    folder.mkdir()
+    os.chdir(folder)
+    return folder
+
+
+def leave(folder: Path) -> None:
+    """Work beside the notebook again, and remove that folder with all that is in it."""
+    os.chdir(folder.parent)
+    shutil.rmtree(folder)
+
+
+def page(lab: Lab, name: str, until: str = "", *, port: int = 3000, timeout: float = 10) -> str:
+    """Return what a web server in a container answers, asked from here at its published port, as a browser would be.
+
+    One that has only been started, or that has yet to say `until`, is asked again for up to `timeout` seconds; then its
+    last answer counts. Raises `CommandError` with the end of the container's log where there was none.
+    """
+    route, deadline = Route(lab, name, port), time.monotonic() + timeout
+    answer: str | None = None
+    try:
+        while True:
+            box = lab.container(name)
+            if box.status == "running":
+                with contextlib.suppress(OSError):
+                    host, here = route.address()
+                    answer = urllib.request.urlopen(f"http://{host}:{here}/", timeout=2).read().decode()
+            if answer is not None and until in answer:
+                return answer
+            if box.status != "running" or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+    finally:
+        route.close()
+    if answer is None:
+        log = box.logs(tail=3).decode(errors="replace").strip()
+        raise CommandError(f"{name} does not answer: it is {box.status}.", f"It said: {log or 'nothing'}")
+    return answer
+
+
+def there_and_back(lab: Lab, name: str, target: str, folder: str | Path = ".", *, times: int = 20) -> pd.Series[float]:
+    """Measure, in milliseconds, how long an edit takes through a bind mount to a container and back.
+
+    `folder` is the one here, `target` where the container has it. A text is written here; a shell in the container
+    copies what it sees to another file, which is read here until it has that text. Both files are removed again.
+    Raises `CommandError` where nothing comes back.
+    """
+    ping, pong = Path(folder, "ping"), Path(folder, "pong")
+    api, full = lab.engine.client.api, str(lab.container(name).name)
+    copy = "while [ -e ping ]; do cmp -s ping pong || cp ping pong; done"
+    milliseconds = []
+    ping.write_text("ready?")
+    try:
+        api.exec_start(api.exec_create(full, ["sh", "-c", copy], workdir=target)["Id"], detach=True)
+        _wait_for(pong, "ready?")
+        for number in range(times):
+            start = time.perf_counter()
+            ping.write_text(f"edit {number}")
+            _wait_for(pong, f"edit {number}")
+            milliseconds.append(1000 * (time.perf_counter() - start))
+    finally:
+        ping.unlink()
+        time.sleep(0.05)  # the copying ends
+        pong.unlink(missing_ok=True)
+    return pd.Series(milliseconds, name="milliseconds")
+
+
+def _wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not (path.exists() and path.read_text() == text):
+        if time.monotonic() > deadline:
+            raise CommandError(f"{path.name} does not come back from the container.", f"Seen: nothing new in {path}.")
+        time.sleep(0.0005)

@@ -8,7 +8,7 @@ import functools
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import ipywidgets
@@ -87,7 +87,7 @@ class Panel:
         self._progress: Progress | None = None
         self._done: set[str] = set()
         self._depth = 0
-        self._may_cancel = False
+        self._may_cancel = self._sizes = False
         self._worker: threading.Thread | None = None
         self._cancelled, self._dirty, self._closed = threading.Event(), threading.Event(), threading.Event()
         self._watcher = Watcher(lab)
@@ -126,7 +126,7 @@ class Panel:
 
     def refresh(self, *, sizes: bool = False) -> Snapshot:
         """Look at the engine again now, with `sizes` measure the volumes too; the picture follows."""
-        self._see(self._watcher.refresh(sizes=sizes))
+        self._see(self._watcher.refresh(sizes=sizes or self._sizes))
         return self._now
 
     def __repr__(self) -> str:
@@ -164,9 +164,9 @@ class Panel:
         """Widgets below the picture."""
         return ()
 
-    def _inputs(self) -> Sequence[ipywidgets.Widget]:
-        """Widgets before the buttons."""
-        return ()
+    def _inputs(self) -> Mapping[str, ipywidgets.Widget]:
+        """Widgets before the buttons of a group of the story, by its heading."""
+        return {}
 
     def _show_more(self) -> None:
         """Bring those widgets up to date, in the thread that renders."""
@@ -267,7 +267,8 @@ class Panel:
 
     def _say(self, line: str) -> None:
         """Where the lab's lines go: into the panel, and where a cell called, to the cell as well."""
-        self._add(Line(line, "note" if line.startswith("#") else "command"))
+        if not line.startswith("# PowerShell"):  # a cell says it; here the picture is what matters
+            self._add(Line(line.removeprefix("# "), "note" if line.startswith("#") else "command"))
         if threading.current_thread() is not self._worker:
             self.lab.say(line)
 
@@ -322,9 +323,13 @@ class Panel:
         self._working, self._happened = ipywidgets.HTML(), ipywidgets.HTML()
         self._cancel = ipywidgets.Button(description="Cancel")
         self._cancel.on_click(lambda _: self.cancel())
-        groups = [_group(title, [self._buttons[name] for name in names]) for title, names in self.story]
+        inputs = self._inputs()
+        groups = [
+            _group(title, [*([inputs[title]] if title in inputs else []), *(self._buttons[name] for name in names)])
+            for title, names in self.story
+        ]
         aside = _classed(ipywidgets.HBox([self._buttons[name] for name in self.aside]), "dl-row", "dl-aside")
-        story = _classed(ipywidgets.HBox([*self._inputs(), *groups, aside]), "dl-story")
+        story = _classed(ipywidgets.HBox([*groups, aside]), "dl-story")
         work = _classed(ipywidgets.HBox([self._working, self._cancel]), "dl-row")
         head = ipywidgets.HTML(heading(self.title, self.lead))
         children = [head, story, self._terminal, self._alert, work, self._picture, self._happened, *self._more()]

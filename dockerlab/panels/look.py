@@ -16,6 +16,7 @@ from ..errors import DockerLabError
 __all__ = ["STYLE", "Line", "Progress", "error_box", "heading", "progress_bar", "sentences", "table", "transcript"]
 
 SENTENCES = 5
+COMMANDS = 4  # of one action, in sight
 OUTPUT_LINES = 14
 
 STYLE = f"<style>{Path(__file__).with_name('panel.css').read_text(encoding='utf-8')}</style>"
@@ -43,19 +44,24 @@ def heading(title: str, lead: str) -> str:
 
 
 def transcript(lines: Sequence[Line]) -> str:
-    """What the last action would be in a terminal; nothing where there is none."""
+    """What the last action would be in a terminal, its first commands folded where there are many."""
+    commands = [at for at, line in enumerate(lines) if line.kind == "command"]
+    cut = commands[-COMMANDS] if len(commands) > COMMANDS else 0
+    earlier = f"{len(commands) - COMMANDS:,} earlier command{'s' * (len(commands) > COMMANDS + 1)}"
+    folded = f"<details><summary>{earlier}</summary>{_terminal(lines[:cut])}</details>" if cut else ""
+    return f'<div class="dl-terminal">{folded}{_terminal(lines[cut:])}</div>' if lines else ""
+
+
+def _terminal(lines: Sequence[Line]) -> str:
     told = []
     for line in lines:
         rows = line.text.rstrip("\n").splitlines() or [""]
         if len(rows) > OUTPUT_LINES:
             rows = [*rows[:OUTPUT_LINES], f"… {len(rows) - OUTPUT_LINES:,} more lines"]
         text = escape("\n".join(rows))
-        told.append(
-            {"command": f"<i>$</i> <b>{text}</b>", "output": text, "note": f"<i># {text.removeprefix('# ')}</i>"}[
-                line.kind
-            ]
-        )
-    return f'<pre class="dl-terminal" aria-label="The last commands">{chr(10).join(told)}</pre>' if told else ""
+        forms = {"command": f"<i>$</i> <b>{text}</b>", "output": text, "note": f"<i># {text}</i>"}
+        told.append(forms[line.kind])
+    return f"<pre>{chr(10).join(told)}</pre>"
 
 
 def error_box(error: BaseException | None) -> str:

@@ -27,10 +27,10 @@ COLUMNS = 6  # of the table: the latest
 ROUNDS = 5
 ANSWER_SECONDS = 10
 WHY_NOT = {
-    "writable layer": "no: it has no name outside its container; docker cp copies into it",
-    "anonymous volume": "no: its folder is the engine's; write through a container",
-    "named volume": "no: its folder is the engine's; write through a container",
-    "tmpfs": "no: it is memory, which only its container sees",
+    "writable layer": "no: only docker cp gets in",
+    "anonymous volume": "no: the engine's own folder",
+    "named volume": "no: the engine's own folder",
+    "tmpfs": "no: its container's memory",
 }
 # Waits for an edit and answers at once, with the shell's own words alone: a program takes milliseconds to start.
 ANSWER = (
@@ -87,7 +87,7 @@ class Mounts(Panel):
         self._lab.run("alpine", "sleep infinity", name=self.name, mounts=mounts(self.volume, str(self.folder)))
 
     @action("Write from the container")
-    def write(self, text: str = "remember me") -> None:
+    def write(self, text: str = "hello") -> None:
         """Write a note into each store, from inside the container."""
         write_notes(self._lab, self.name, text)
         found = notes(self._lab, self.name)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from docker.errors import NotFound
+from docker.errors import NotFound, create_api_error_from_http_exception
 from docker.utils.socket import frames_iter
+from requests.exceptions import HTTPError
 
 from .errors import CommandError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
@@ -23,6 +24,7 @@ from .words import Command, argv, checked_pairs, pairs, redact
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
+    from docker.models.images import Image
 
 __all__ = [
     "Anonymous",
@@ -33,6 +35,7 @@ __all__ = [
     "Exec",
     "InspectVolume",
     "ListContainers",
+    "ListImages",
     "ListVolumes",
     "Mount",
     "Output",
@@ -182,6 +185,16 @@ class Run(Command):
             return Output(text.decode(errors="replace"), waiting.json()["StatusCode"])
 
 
+def _unframed(stream: bytes) -> bytes:
+    """Both outputs as they came, out of the engine's frames: a byte for which one, three of nothing, four of length."""
+    parts, at = [], 0
+    while at < len(stream):
+        end = at + 8 + int.from_bytes(stream[at + 4 : at + 8], "big")
+        parts.append(stream[at + 8 : end])
+        at = end
+    return b"".join(parts)
+
+
 @dataclass(frozen=True, repr=False)
 class Exec(Command):
     """`docker exec`: one more program in a running container; a string runs through `sh -c`, a list as it is."""
@@ -203,14 +216,16 @@ class Exec(Command):
 
     def call(self, client: DockerClient) -> Output:
         api = client.api
-        made = api.exec_create(
-            self.container,
-            list(self.command),
-            environment=dict(self.env),
-            workdir=self.workdir,
-            user=self.user or "",
-        )
-        text = api.exec_start(made["Id"]).decode(errors="replace")
+        options = {"environment": dict(self.env), "workdir": self.workdir, "user": self.user or ""}
+        made = api.exec_create(self.container, list(self.command), **options)
+        # docker-py's exec_start reads past Python's buffer, and loses what came together with the answer's head.
+        url = f"{api.base_url}/v{api.api_version}/exec/{made['Id']}/start"
+        answer = api.post(url, json={"Detach": False, "Tty": False}, timeout=None)
+        try:
+            answer.raise_for_status()
+        except HTTPError as error:
+            create_api_error_from_http_exception(error)  # raises it as docker-py would
+        text = _unframed(answer.content).decode(errors="replace")
         # The output may end before the program does, or before the engine has noted how it did.
         while (record := api.exec_inspect(made["Id"]))["ExitCode"] is None:
             time.sleep(0.01)
@@ -371,3 +386,14 @@ class ListContainers(Command):
     def call(self, client: DockerClient) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = client.api.containers(all=self.all)
         return listed
+
+
+@dataclass(frozen=True, repr=False)
+class ListImages(Command):
+    """`docker image ls`: docker-py's `Image`s of the engine."""
+
+    def words(self) -> list[str]:
+        return ["docker", "image", "ls"]
+
+    def call(self, client: DockerClient) -> list[Image]:
+        return client.images.list()

@@ -19,6 +19,7 @@ from dockerlab.commands import (
     Exec,
     InspectVolume,
     ListContainers,
+    ListImages,
     ListVolumes,
     Output,
     Pause,
@@ -30,6 +31,7 @@ from dockerlab.commands import (
     Start,
     Stop,
     Unpause,
+    _unframed,
 )
 from dockerlab.errors import CommandError
 
@@ -72,7 +74,7 @@ others = st.one_of(
     st.builds(Stop, name, st.none() | st.integers(0, 600)),
     st.builds(Remove, name, st.booleans(), st.booleans()),
     st.builds(CreateVolume, name, pairs),
-    st.just(ListVolumes()),
+    st.sampled_from([ListVolumes(), ListImages()]),
     st.builds(ListContainers, st.booleans()),
 )
 commands: st.SearchStrategy[Command] = runs | execs | others
@@ -91,6 +93,8 @@ def read(line: list[str]) -> Command:
             return read_exec(rest)
         case ["volume", "ls"]:
             return ListVolumes()
+        case ["image", "ls"]:
+            return ListImages()
         case ["volume", "create", *rest]:
             options, operands = split(rest, {"--label": 1})
             return CreateVolume(*operands, labels=pairs_of(options, "--label"))
@@ -250,3 +254,9 @@ def test_an_output_shows_its_text_and_a_status_that_is_not_zero() -> None:
     assert repr(Output("oh\n", 3)) == "oh\n(exit status 3)"
     assert repr(Output("", 3)) == "(exit status 3)"
     assert str(Output("hello\n", 0)) == "hello\n"
+
+
+def test_what_a_program_wrote_is_taken_out_of_the_engines_frames_in_order() -> None:
+    frames = [b"\x01\0\0\0\0\0\0\x03out", b"\x02\0\0\0\0\0\0\x04err\n", b"\x01\0\0\0\0\0\x01\x00" + b"x" * 256]
+    assert _unframed(b"".join(frames)) == b"outerr\n" + b"x" * 256
+    assert _unframed(b"") == b""

@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 from lab_page import LabPage
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Browser, expect
 from snapshots import AFTER, BEFORE, SNAPSHOTS
@@ -81,6 +82,11 @@ def test_wires_meet_no_text_but_that_of_the_plates_they_pass_behind(measured: di
                 assert not met, (text["text"], met)
 
 
+def notebook(cell: NotebookNode) -> NotebookNode:
+    """A notebook of one cell; without a kernel's name JupyterLab would ask for one."""
+    return new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+
+
 def shown(page: LabPage, ident: str) -> dict[str, bool]:
     """By theme, whether a cell's picture for it is seen."""
     return {theme: page.output(ident).locator(f"img.dockerlab-{theme}").is_visible() for theme in ("light", "dark")}
@@ -89,7 +95,7 @@ def shown(page: LabPage, ident: str) -> dict[str, bool]:
 def test_jupyterlab_shows_the_picture_of_its_theme(server: Server, browser: Browser) -> None:
     name = "picture.ipynb"
     code = "from dockerlab import pictures, storage\npictures.Picture(storage.Snapshot('demo', ''))"
-    nbformat.write(new_notebook(cells=[new_code_cell(code, id="picture")]), server.folder / name)
+    nbformat.write(notebook(new_code_cell(code, id="picture")), server.folder / name)
     with browser.new_page() as tab:
         page = LabPage(tab, name)
         page.open(server.url(name))
@@ -109,7 +115,7 @@ def test_a_notebook_that_is_not_trusted_still_shows_the_picture_and_no_loose_wor
     data, metadata = Picture(AFTER, BEFORE)._repr_mimebundle_()
     cell = new_code_cell("picture(lab)", id="picture", execution_count=1)
     cell.outputs = [new_output("execute_result", data=data, metadata=metadata, execution_count=1)]
-    nbformat.write(new_notebook(cells=[cell]), server.folder / name)
+    nbformat.write(notebook(cell), server.folder / name)
     with browser.new_page() as tab:
         page = LabPage(tab, name)
         page.open(server.url(name))

@@ -13,7 +13,7 @@ from docker.models.containers import Container
 from . import commands
 from .belongings import Belongings
 from .listings import first_name
-from .refusals import REFUSALS, explain
+from .refusals import explained
 
 __all__ = ["Box", "Claims", "reference"]
 
@@ -36,12 +36,13 @@ class Claims:
     def look_up(self, box: Box) -> Container:
         """docker-py's `Container`, as it is now; `NotFoundError` with near names where there is none."""
         name = self._belongings.full(reference(box))
-        try:
-            return self._client.containers.get(name)
-        except REFUSALS as error:
-            if isinstance(error, docker.errors.NotFound) and (found := self._named_by_docker(reference(box))):
-                return found
-            raise explain(error, commands.Diff(name), self._client, self._belongings) from None
+        with explained(commands.Diff(name), self._client, self._belongings):
+            try:
+                return self._client.containers.get(name)
+            except docker.errors.NotFound:
+                if found := self._named_by_docker(reference(box)):
+                    return found
+                raise
 
     def _named_by_docker(self, name: str) -> Container | None:
         """A container of this lab's that was run without a name, so that the one it has lacks the owner's prefix."""

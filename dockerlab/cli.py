@@ -18,7 +18,7 @@ from docker import DockerClient
 from .errors import CommandError, EngineError
 from .lab import Lab
 from .lines import Line
-from .refusals import REFUSALS, explain
+from .refusals import explained
 from .words import Command
 
 __all__ = ["invoke"]
@@ -57,10 +57,8 @@ def invoke(lab: Lab, line: str, body: str | None = None, out: IO[str] | None = N
     line = line.replace("\\\n", " ").strip().removeprefix("docker ")
     environment = os.environ | lab.engine.cli_env()
     typed = _Typed(tuple(_expand(line, environment)))
-    try:
+    with explained(typed, lab.engine.client, lab.belongings):
         own = Line(lab, list(typed.typed), has_input=body is not None, say=lambda text: print(text, file=out))
-    except REFUSALS as error:
-        raise explain(error, typed, lab.engine.client, lab.belongings) from None
     for note in own.notes:
         print(note, file=out)
     start = time.perf_counter()
@@ -97,9 +95,10 @@ def _expand(line: str, environment: dict[str, str]) -> list[str]:
     shell = shutil.which("bash") or shutil.which("sh")
     if shell is None:  # Windows without one: the course's lines need no more than this.
         return [word.replace("$(pwd)", os.getcwd()).replace("${PWD}", os.getcwd()) for word in shlex.split(line)]
-    # `docker ps -q` inside the line must ask the same engine.
+    # `docker ps -q` inside the line must ask the same engine. Only line ends part its answer into words, so that
+    # $(pwd) is one word in a folder with a space in its name too.
     done = subprocess.run(
-        [shell, "-c", f"printf '%s\\0' {line}"],
+        [shell, "-c", f"IFS='\n'; printf '%s\\0' {line}"],
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     if done.returncode:

@@ -216,7 +216,7 @@ class Exec(Command):
 
     def call(self, client: DockerClient) -> Output:
         api = client.api
-        options = {"environment": dict(self.env), "workdir": self.workdir, "user": self.user or ""}
+        options: dict[str, Any] = {"environment": dict(self.env), "workdir": self.workdir, "user": self.user or ""}
         made = api.exec_create(self.container, list(self.command), **options)
         # docker-py's exec_start reads past Python's buffer, and loses what came together with the answer's head.
         url = f"{api.base_url}/v{api.api_version}/exec/{made['Id']}/start"

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any, Self
@@ -22,7 +23,7 @@ from .engine import images
 from .engine.find import Engine, find
 from .errors import DockerLabError, EngineError, NotFoundError
 from .journal import Journal
-from .refusals import REFUSALS, explain
+from .refusals import REFUSALS, explain, explained
 
 __all__ = ["Lab"]
 
@@ -97,10 +98,9 @@ class Lab:
             outcome = refusal.what
             raise
         except REFUSALS as error:
-            # What the engine said is in it, without passwords; docker-py's own message may hold them.
-            explained = explain(error, command, self.engine.client, self.belongings)
-            outcome = explained.what
-            raise explained from None
+            known = explain(error, command, self.engine.client, self.belongings)
+            outcome = known.what
+            raise known from None
         finally:
             self._journal.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
 
@@ -298,10 +298,11 @@ class Lab:
 
     def _ask(self, command: commands.Command) -> Any:
         """What a command that only looks gives, for an answer of our own: not shown, not recorded."""
-        try:
+        with self._explained(command):
             return command.call(self.engine.client)
-        except REFUSALS as error:
-            raise explain(error, command, self.engine.client, self.belongings) from None
+
+    def _explained(self, command: commands.Command) -> AbstractContextManager[None]:
+        return explained(command, self.engine.client, self.belongings)
 
     # The sitting as a whole
 
@@ -309,7 +310,7 @@ class Lab:
         """`docker image ls` as a DataFrame: `image`, `megabytes`, `origin` (pulled, stand-in …), `id` (12 digits)."""
         rows = [
             (tag, round(image.attrs["Size"] / 1e6, 1), images.origin(image), str(image.id).removeprefix("sha256:")[:12])
-            for image in self.engine.client.images.list()
+            for image in self.do(commands.ListImages())
             for tag in image.tags
         ]
         return pd.DataFrame(rows, columns=["image", "megabytes", "origin", "id"])
@@ -340,17 +341,18 @@ class Lab:
         """
         self.belongings.recall()
         gone, left = [], []
-        for thing, command in self.claims.everything():
-            try:
-                self.do(command)
-            except NotFoundError:
-                continue  # it went by itself, as a container with --rm does
-            except EngineError:
-                raise
-            except DockerLabError as error:
-                left.append(str(error))
-            else:
-                gone.append(thing)
+        with self._explained(commands.ListContainers()):
+            for thing, command in self.claims.everything():
+                try:
+                    self.do(command)
+                except NotFoundError:
+                    continue  # it went by itself, as a container with --rm does
+                except EngineError:
+                    raise
+                except DockerLabError as error:
+                    left.append(str(error))
+                else:
+                    gone.append(thing)
         if left:
             self.say("\n".join(["Left, since something that this lab did not make uses it:", *left]))
         else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
@@ -20,7 +21,7 @@ from .words import redact, redact_message
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["REFUSALS", "explain", "near"]
+__all__ = ["REFUSALS", "explain", "explained", "near"]
 
 # What docker-py raises when the engine says no, or nothing; streams raise urllib3's own and the socket's.
 REFUSALS = (
@@ -58,6 +59,16 @@ def explain(error: Exception, command: Command, client: DockerClient, belongings
     return known or CommandError(
         f"The engine refused: {line}", f"It said: {said}", "Mend what it names and run it again."
     )
+
+
+@contextlib.contextmanager
+def explained(command: Command, client: DockerClient, belongings: Belongings) -> Iterator[None]:
+    """Within it, a refusal of that command comes as one of ours."""
+    try:
+        yield
+    except REFUSALS as error:
+        # What the engine said is in it, without passwords; docker-py's own message may hold them.
+        raise explain(error, command, client, belongings) from None
 
 
 def _known(said: str, command: Command, client: DockerClient, belongings: Belongings) -> DockerLabError | None:

@@ -223,6 +223,8 @@ def test_an_engine_that_went_away(lab: Lab) -> None:
         lambda: cut_off.remove_volume("x1"),
         lambda: cut_off.plan_prune(),
         lambda: cut_off.container("x1"),
+        lambda: cut_off.images(),
+        lambda: cut_off.cleanup(),
     ):
         said = refusal(act, EngineError)
         assert said.startswith("The engine did not answer to: docker ")

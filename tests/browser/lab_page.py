@@ -16,6 +16,8 @@ ROOMY = 1000
 LOADS = 5
 # Chromium drops what it is loading whenever an interface of the machine comes or goes, as one does for each container.
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+# JupyterLab's own: its status bar asks a notebook for its kernel while the session is still starting on a slow machine.
+EARLY_QUESTION = "Cannot read properties of null (reading 'kernel')"
 
 # The status line says "idle" before there is a kernel, and a Run All that comes too early is lost without a word.
 _KERNEL_ANSWERS = """async () => {
@@ -24,7 +26,15 @@ _KERNEL_ANSWERS = """async () => {
     await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
 }"""
+_KERNEL_IS_THROUGH = """async () => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    await kernel.requestExecute({code: '', silent: true, store_history: false}).done;
+}"""
 _IS_SHOWN = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
+_LAST_IN_LINE = """async () => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    await kernel.requestExecute({code: '', silent: true}).done;
+}"""
 _PLACE = "id => jupyterapp.shell.currentWidget.content.widgets.findIndex(cell => cell.model.id === id)"
 _CODE = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(cell => cell.model.type === 'code')
@@ -54,13 +64,17 @@ class LabPage:
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE_MILLISECONDS)
         self.page.on("console", self._note_message)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda error: self._note_error(str(error)))
         self.page.on("request", lambda request: self._note_address(request.url))
         self.page.on("websocket", lambda socket: self._note_address(socket.url))
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+            self._note_error(f"{message.text} ({message.location.get('url', '')})")
+
+    def _note_error(self, text: str) -> None:
+        if EARLY_QUESTION not in text:
+            self.errors.append(text)
 
     def _note_address(self, url: str) -> None:
         parts = urlsplit(url)
@@ -93,6 +107,9 @@ class LabPage:
     def run_all(self) -> None:
         """Run all cells and wait for the last one."""
         self.command("notebook:run-all-cells")
+        self.page.evaluate(_LAST_IN_LINE)  # that command ends with the first error, even one that is to be shown
+        # The command ends at the first error, also at one that a cell is to raise; the kernel answers after the last.
+        self.page.evaluate(_KERNEL_IS_THROUGH)
 
     def run_cell(self, place: int) -> None:
         """Run one cell, whatever others did, and wait for it."""

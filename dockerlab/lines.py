@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 import shlex
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -182,6 +185,8 @@ class Line:
                         self._put(index, value, f"{self._volume(source)}:{rest}")
                 case "--mount":
                     self._put(index, value, self._own_mount(value))
+                case "-p" | "--publish":
+                    self._put(index, value, self._free_port(value))
                 case "--volumes-from":
                     box, colon, mode = value.partition(":")
                     self._put(index, value, f"{self._lab.claims.container(box).name}{colon}{mode}")
@@ -203,6 +208,24 @@ class Line:
                 key, _, name = field.partition("=")
                 fields[field] = f"{key}={self._volume(name)}" if key.lower() in ("source", "src") else None
         return csv_record(*(new or field for field, new in fields.items()))
+
+    def _free_port(self, value: str) -> str:
+        """The same where that port of the host is free; else one that the engine chooses."""
+        found = re.fullmatch(r"(?P<host>[\d.]+:)?(?P<port>\d+):(?P<inside>\d+(/tcp)?)", value)
+        if not found or not self._in_use(int(found["port"])):
+            return value
+        self.notes.append(f"# port {found['port']} is in use on this machine: the engine chooses another (docker port)")
+        return f"{found['host']}:{found['inside']}" if found["host"] else found["inside"]
+
+    def _in_use(self, port: int) -> bool:
+        published = (item for box in self._lab.engine.client.api.containers() for item in box["Ports"])
+        if any(item.get("PublicPort") == port for item in published):
+            return True
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+        return False
 
     def _volume(self, name: str) -> str:
         full = self._own.full(name)

@@ -57,6 +57,7 @@ def test_a_shell_expands_the_line_as_a_terminal_would(
         (folder / name).write_text(name)
 
     assert docker('run --rm -v "$(pwd)":/here alpine ls /here') == "a.txt\nb.txt\n"
+    assert docker("run --rm -v $(pwd):/here alpine ls /here") == "a.txt\nb.txt\n", "one word, as the lessons have it"
     assert docker("run --rm alpine echo *.txt") == "a.txt b.txt\n"
     assert docker('run --rm -e "GREETING=$GREETING" alpine sh -c \'echo "$GREETING"\'') == "hello there\n"
     assert docker("run --rm alpine echo 'a  b' \"c d\" e\\ f") == "a  b c d e f\n"

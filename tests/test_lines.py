@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -361,3 +362,35 @@ def test_a_missing_volume_is_made_with_the_label_before_docker_would_make_it_wit
         f"docker volume create --label dockerlab={lab.name} my-data",
         "docker volume inspect my-data",
     ]
+
+
+# A port of the host that is in use
+
+
+@pytest.mark.parametrize(
+    ("typed", "runs"), [("{}:3000", "3000"), ("{}:3000/tcp", "3000/tcp"), ("127.0.0.1:{}:80", "127.0.0.1::80")]
+)
+@pytest.mark.parametrize("option", ["-p ", "--publish="])
+def test_for_a_port_in_use_the_engine_chooses_another(lab: Lab, option: str, typed: str, runs: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        own = read(lab, f"run -d {option}{typed.format(port)} alpine")
+        assert f"{option}{runs} alpine" in " ".join(own.argv())
+        assert own.notes[0].startswith(f"# port {port} is in use on this machine")
+        assert f"{option}{runs}" in own.notes[1]
+
+
+def test_the_port_of_another_container_counts_as_in_use(lab: Lab) -> None:
+    lab.run("alpine", SLEEP, name="server", ports={80: None})
+    port = lab.container("server").ports["80/tcp"][0]["HostPort"]
+    assert argv(lab, f"run -p {port}:80 alpine") == "run -p 80 alpine"
+    lab.remove("server", force=True)
+    assert argv(lab, f"run -p {port}:80 alpine") == f"run -p {port}:80 alpine"
+
+
+@pytest.mark.parametrize("typed", ["{}-{}:80-80", "{}:53/udp", "80"])
+def test_other_ways_to_publish_are_left_to_docker(lab: Lab, typed: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        line = f"run -p {typed.format(port, port)} alpine"
+        assert argv(lab, line) == line

@@ -38,8 +38,12 @@ SETTINGS = {
 }
 # JupyterLab breaks output in the midst of words, and takes the end of `pgdata:/var/lib` for a link to a data: address.
 STYLE = """\
-.jp-OutputArea-output.jp-RenderedText pre { word-break: normal; overflow-wrap: anywhere; }
-.jp-OutputArea-output pre a[href^="data:"]:link { color: inherit; text-decoration: none; pointer-events: none; }
+.jp-OutputArea-output.jp-RenderedText pre {
+  word-break: normal; overflow-wrap: anywhere;
+}
+.jp-OutputArea-output.jp-RenderedText pre a[href^="data:"]:link {
+  color: inherit; text-decoration: none; pointer-events: none;
+}
 .jp-RenderedMarkdown details { margin-bottom: 1em; }
 """
 

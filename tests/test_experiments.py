@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from dockerlab import Lab
-from dockerlab.errors import DockerLabError, InUseError
-from dockerlab.experiments import STORES, five_stores, mounts, notes, outcome, write_notes
+from dockerlab import Bind, Lab
+from dockerlab.errors import CommandError, DockerLabError, InUseError
+from dockerlab.experiments import (
+    STORES,
+    enter,
+    five_stores,
+    leave,
+    mounts,
+    notes,
+    outcome,
+    page,
+    there_and_back,
+    write_notes,
+)
 
 EXPECTED = {
     "stop and start": ["kept", "kept", "kept", "kept", "lost"],
@@ -81,3 +92,57 @@ def test_a_taken_name_is_refused_and_what_has_it_stays(lab: Lab) -> None:
     with pytest.raises(InUseError, match="volume five-stores"):
         five_stores(lab)
     assert "five-stores" in volumes(lab)
+
+
+# A lesson's folder, a web server, and edits through a mount
+
+
+def test_a_lesson_works_in_an_empty_folder_of_its_own_and_leaves_none(here: Path) -> None:
+    folder = enter("my-code")
+    assert folder == Path.cwd() == here / "my-code"
+    (folder / "left").mkdir()
+    assert enter("my-code") == folder
+    assert list(folder.iterdir()) == []
+    leave(folder)
+    assert Path.cwd() == here
+    assert not folder.exists()
+
+
+SERVER = """
+require("http").createServer((ask, answer) => answer.end(`up for ${process.uptime()}`)).listen(3000)
+"""
+
+
+def test_a_page_is_read_once_its_server_answers_and_says_what_is_awaited(lab: Lab) -> None:
+    lab.run("node:20-alpine", ["node", "-e", SERVER], name="server", ports={3000: None})
+    assert page(lab, "server").startswith("up for 0.")
+    assert page(lab, "server", until="up for 1.").startswith("up for 1.")
+    assert page(lab, "server", until="never said", timeout=0.1).startswith("up for ")
+
+
+def test_a_page_of_a_server_without_a_published_port_is_read_through_the_engine(lab: Lab) -> None:
+    lab.run("node:20-alpine", ["node", "-e", SERVER], name="server")
+    assert page(lab, "server").startswith("up for ")
+
+
+def test_no_page_comes_from_a_program_that_ended_but_its_log_does(lab: Lab) -> None:
+    lab.run("alpine", "sh -c 'echo no such module; exit 1'", name="server")
+    lab.container("server").wait()
+    with pytest.raises(CommandError, match="no such module"):
+        page(lab, "server")
+
+
+def test_an_edit_comes_back_from_a_container_through_a_bind_mount(lab: Lab, here: Path) -> None:
+    lab.run("alpine", "sleep infinity", name="editor", mounts=[Bind(str(here), "/app")])
+    took = there_and_back(lab, "editor", "/app", times=3)
+    assert len(took) == 3
+    assert (took > 0).all()
+    assert list(here.iterdir()) == []
+
+
+def test_edits_elsewhere_do_not_come_back(lab: Lab, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dockerlab.experiments.PATIENCE", 0.5)
+    lab.run("alpine", "sleep infinity", name="editor")
+    with pytest.raises(CommandError, match="does not come back"):
+        there_and_back(lab, "editor", "/tmp", times=1)
+    assert list(here.iterdir()) == []

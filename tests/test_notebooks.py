@@ -375,6 +375,12 @@ BY_HAND = {
         %docker rm new-db
         third = Postgres(lab, "third-db", **login)
         """,
+    "04": """
+        (code / "notes").mkdir()
+        %docker run -d --name reader --mount type=bind,src=$(pwd)/notes,dst=/notes,ro alpine sleep infinity
+        (code / "notes/today").write_text("hello")
+        seen = lab.exec("reader", "cat /notes/today")
+        """,
     "05": """
         %docker run -d --name vault --mount type=tmpfs,target=/vault,tmpfs-size=1m alpine sleep infinity
         %docker exec vault sh -c 'echo 12345 > /vault/key'

@@ -20,6 +20,7 @@ import sqlalchemy.event
 import sqlalchemy.exc
 
 from . import diagnoses
+from .backup.dump import dump, load
 from .commands import Command, Exec, Output, Unpause, Volume
 from .engine import images
 from .errors import DockerLabError, InUseError, NotFoundError, PostgresError
@@ -203,6 +204,8 @@ class Postgres:
         parts = re.findall(r"(?m)^[ \t]*\\.*$|(?:^(?![ \t]*\\).*\n?)+", text.strip())
         words = [word for part in parts if part.strip() for word in ("-c", part.strip())]
         return self.lab.exec(self.container, [*self._words()[3:], *words])
+
+    dump, load = dump, load  # by the server's own tools: db.dump(path), db.load(path)
 
     def _thawed(self) -> Container:
         """The container, no longer paused: a paused server can't shut down, nor answer."""

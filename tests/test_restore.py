@@ -17,7 +17,6 @@ from content import hard_to_keep, helpers, item, listing, put, tar_of
 
 from dockerlab import Lab, Postgres, Volume
 from dockerlab.backup import back_up, rehearse, restore, tar
-from dockerlab.backup.dump import dump, load
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
 
@@ -325,29 +324,29 @@ def test_a_postgres_volume_that_no_server_starts_on_is_said_to_be_one(db: Postgr
 
 
 def test_a_dump_is_loaded_whole_or_not_at_all(db: Postgres, tmp_path: Path) -> None:
-    made = dump(db, tmp_path / "shop.dump")
+    made = db.dump(tmp_path / "shop.dump")
     assert made.digest == hashlib.sha256(made.path.read_bytes()).hexdigest()
     assert "pg_dump" in repr(made) and "secret" not in repr(made)
     db.sql("DELETE FROM items WHERE id > 10")
-    load(db, made.path)
+    db.load(made.path)
     assert db.sql("SELECT count(*) FROM items")["count"].tolist() == [1000]
 
     db.sql("DELETE FROM items WHERE id > 10")
     made.path.write_bytes(made.path.read_bytes()[:-500])
     with pytest.raises(BackupError, match="digest"):
-        load(db, made.path)
+        db.load(made.path)
     made.path.with_name("shop.dump.sha256").unlink()
     with pytest.raises(BackupError, match="pg_restore"):
-        load(db, made.path)
+        db.load(made.path)
     assert db.sql("SELECT count(*) FROM items")["count"].tolist() == [10]
 
 
 def test_a_dump_that_fails_leaves_the_older_one(db: Postgres, tmp_path: Path) -> None:
-    old = dump(db, tmp_path / "shop.dump")
+    old = db.dump(tmp_path / "shop.dump")
     where = db.lab.exec(db.container, "command -v pg_dump").text.strip()
     db.lab.exec(db.container, f"mv {where} /tmp/pg_dump")
     with pytest.raises(BackupError):
-        dump(db, old.path)
+        db.dump(old.path)
     db.lab.exec(db.container, f"mv /tmp/pg_dump {where}")
     assert hashlib.sha256(old.path.read_bytes()).hexdigest() == old.digest
 
@@ -355,6 +354,6 @@ def test_a_dump_that_fails_leaves_the_older_one(db: Postgres, tmp_path: Path) ->
 def test_other_files_are_no_dumps(db: Postgres, tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("SELECT 1")
     with pytest.raises(BackupError, match="no dump"):
-        load(db, tmp_path / "a.sql")
+        db.load(tmp_path / "a.sql")
     with pytest.raises(NotFoundError):
-        load(db, tmp_path / "none.dump")
+        db.load(tmp_path / "none.dump")

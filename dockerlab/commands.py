@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docker.errors import NotFound, create_api_error_from_http_exception
-from docker.utils.socket import frames_iter
 from requests.exceptions import HTTPError
 
 from .errors import CommandError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
     from docker.models.images import Image
+    from requests import Response
 
 __all__ = [
     "Anonymous",
@@ -170,19 +170,25 @@ class Run(Command):
         return client.containers.get(made["Id"])
 
     def _attend(self, client: DockerClient, container: Container) -> Output:
-        api = client.api
         # With --rm the engine removes the container as soon as it ends, and then knows no status. So, as the CLI does,
         # the question comes first: it is taken at once, and answered at the end.
-        url = f"{api.base_url}/v{api.api_version}/containers/{container.id}/wait"
-        condition = {"condition": "removed" if self.remove else "next-exit"}
-        with (
-            api.post(url, params=condition, stream=True, timeout=None) as waiting,
-            contextlib.closing(api.attach_socket(str(container.id))) as socket,
-        ):
-            waiting.raise_for_status()
+        wait = f"/containers/{container.id}/wait?condition={'removed' if self.remove else 'next-exit'}"
+        attach = f"/containers/{container.id}/attach?stdout=1&stderr=1&stream=1"
+        with _post(client, wait) as waiting, _post(client, attach) as written:
             container.start()
-            text = b"".join(part for _, part in frames_iter(socket, tty=False))  # type: ignore[no-untyped-call]
-            return Output(text.decode(errors="replace"), waiting.json()["StatusCode"])
+            return Output(_unframed(written.content).decode(errors="replace"), waiting.json()["StatusCode"])
+
+
+def _post(client: DockerClient, path: str, **options: Any) -> Response:
+    """Ask for an answer that comes bit by bit, for as long as it takes."""
+    # docker-py's own calls for these read past Python's buffer, and lose what came together with the answer's head.
+    api = client.api
+    answer = api.post(f"{api.base_url}/v{api.api_version}{path}", stream=True, timeout=None, **options)
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)  # raises it as docker-py would
+    return answer
 
 
 def _unframed(stream: bytes) -> bytes:
@@ -218,14 +224,8 @@ class Exec(Command):
         api = client.api
         options: dict[str, Any] = {"environment": dict(self.env), "workdir": self.workdir, "user": self.user or ""}
         made = api.exec_create(self.container, list(self.command), **options)
-        # docker-py's exec_start reads past Python's buffer, and loses what came together with the answer's head.
-        url = f"{api.base_url}/v{api.api_version}/exec/{made['Id']}/start"
-        answer = api.post(url, json={"Detach": False, "Tty": False}, timeout=None)
-        try:
-            answer.raise_for_status()
-        except HTTPError as error:
-            create_api_error_from_http_exception(error)  # raises it as docker-py would
-        text = _unframed(answer.content).decode(errors="replace")
+        with _post(client, f"/exec/{made['Id']}/start", json={"Detach": False, "Tty": False}) as written:
+            text = _unframed(written.content).decode(errors="replace")
         # The output may end before the program does, or before the engine has noted how it did.
         while (record := api.exec_inspect(made["Id"]))["ExitCode"] is None:
             time.sleep(0.01)

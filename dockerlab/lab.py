@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from operator import itemgetter
 from secrets import token_hex
 from typing import Any, Self
 
@@ -246,8 +247,8 @@ class Lab:
         self.do(commands.Remove(reference(box), volumes, force))
 
     def changes(self, box: Box) -> pd.DataFrame:
-        """`docker diff` as a DataFrame: `kind` (A added, C changed, D deleted) and `path`."""
-        found = self.do(commands.Diff(reference(box))) or []
+        """`docker diff` as a DataFrame: `kind` (A added, C changed, D deleted) and `path`, in the order of paths."""
+        found = sorted(self.do(commands.Diff(reference(box))) or (), key=itemgetter("Path"))
         return pd.DataFrame([("CAD"[item["Kind"]], item["Path"]) for item in found], columns=["kind", "path"])
 
     def containers(self, all: bool = False) -> pd.DataFrame:

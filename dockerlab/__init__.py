@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .commands import Anonymous, Bind, Tmpfs, Volume
     from .errors import DockerLabError
     from .lab import Lab
+    from .pictures import picture
     from .postgres import Postgres
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Volume",
     "back_up",
     "panels",
+    "picture",
     "rehearse",
     "restore",
     "verify",
@@ -38,6 +40,7 @@ _HOMES = {
     "Volume": "commands",
     "back_up": "backup",
     "panels": "",
+    "picture": "pictures",
     "rehearse": "backup",
     "restore": "backup",
     "verify": "backup",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -212,12 +213,13 @@ def test_a_double_click_does_it_once(trial: Trial) -> None:
 def test_two_thousand_changes_are_few_renderings_and_the_last_is_shown(trial: Trial) -> None:
     trial.work()
     wait_until(lambda: trial.snapshot.containers)
-    before = trial.renders
+    before, start = trial.renders, time.monotonic()
     for _ in range(2000):
         trial._note("one more")
     trial._note("the last")
     wait_until(lambda: trial._terminal.value.endswith("</pre>") and not trial._dirty.is_set())
-    assert trial.renders - before <= 20
+    # At most 8 times a second, so it is the machine's pace that says how many are due.
+    assert trial.renders - before <= 2 + 8 * (time.monotonic() - start)
 
 
 def test_without_a_kernel_it_is_a_picture_and_words(lab: Lab, trial: Trial) -> None:

@@ -129,7 +129,8 @@ def _orders(evidence: Evidence, server: dict[str, Any]) -> int:
 def _descends(evidence: Evidence, server: dict[str, Any], removed: dict[str, Any], orphan: str) -> bool:
     """Whether a server's data is older than that removal, or was dumped from a server that ran on the orphan."""
     born = evidence.run(server, ["sh", "-c", "stat -c %Y $PGDATA/PG_VERSION"])
-    older = born.exit_code == 0 and int(born.text) < removed["time"]
+    # stat says whole seconds, and a new server's first one may be that of the removal.
+    older = born.exit_code == 0 and int(born.text) + 1 < removed["time"]
     return older or evidence.later_user(orphan, removed["time"], DATA) is not None
 
 

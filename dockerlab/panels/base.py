@@ -86,7 +86,7 @@ class Panel:
         self._error: Exception | None = None
         self._progress: Progress | None = None
         self._done: set[str] = set()
-        self._depth = 0
+        self._depth = self._ended = 0
         self._may_cancel = self._sizes = False
         self._worker: threading.Thread | None = None
         self._cancelled, self._dirty, self._closed = threading.Event(), threading.Event(), threading.Event()
@@ -249,6 +249,7 @@ class Panel:
                 if outermost:
                     with self._state:
                         self._progress, self._may_cancel, self._changed_at = None, False, time.monotonic()
+                        self._ended += 1
                     self._dirty.set()
 
     def _click(self, name: str) -> None:
@@ -304,12 +305,12 @@ class Panel:
     def _render(self) -> None:
         with self._state:
             before, now, lines, error, progress = self._before, self._now, self._lines, self._error, self._progress
-            may_cancel = self._may_cancel and not self._cancelled.is_set()
+            may_cancel, ended = self._may_cancel and not self._cancelled.is_set(), self._ended
             self.renders += 1
         self._picture.value = draw(now, before)
         self._terminal.value = transcript(lines)
         self._alert.value = error_box(error)
-        self._working.value = progress_bar(progress)
+        self._working.value = progress_bar(progress, ended)
         self._happened.value = sentences(difference(before or now, now).sentences)
         self._cancel.layout.display = "" if may_cancel else "none"
         following = "" if progress else self._next()

@@ -78,10 +78,10 @@ def error_box(error: BaseException | None) -> str:
     return f'<div class="dl-alert" role="alert"><p><b>{escape(what)}</b></p>{more}</div>'
 
 
-def progress_bar(progress: Progress | None) -> str:
-    """How far the action is that runs now; an empty line of the same height where none does."""
+def progress_bar(progress: Progress | None, done: int) -> str:
+    """How far the action is that runs now, or an empty line of that height; and how many have ended."""
     if progress is None:
-        return '<div class="dl-work"></div>'
+        return f'<div class="dl-work" data-done="{done}"></div>'
     words = escape(progress.words)
     if progress.share is None:
         state, endless, bar = "", " dl-endless", "<span></span>"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
@@ -15,7 +12,7 @@ import pandas as pd
 
 from ..commands import Anonymous, Bind, Mount, Tmpfs, Volume
 from ..errors import CommandError, NotFoundError
-from ..experiments import STORES, Folder, five_stores, mounts, notes, outcome, write_notes
+from ..experiments import STORES, Folder, five_stores, mounts, notes, outcome, there_and_back, write_notes
 from ..lab import Lab
 from .base import Panel, action
 from .look import table
@@ -25,18 +22,12 @@ __all__ = ["Mounts"]
 MARKS = {"kept": "✓ kept", "lost": "✕ lost", "": "·"}
 COLUMNS = 6  # of the table: the latest
 ROUNDS = 5
-ANSWER_SECONDS = 10
 WHY_NOT = {
     "writable layer": "no: only docker cp gets in",
     "anonymous volume": "no: the engine's own folder",
     "named volume": "no: the engine's own folder",
     "tmpfs": "no: its container's memory",
 }
-# Waits for an edit and answers at once, with the shell's own words alone: a program takes milliseconds to start.
-ANSWER = (
-    "cd /folder; echo > answer; "
-    'until read -r edit < edit && [ "$edit" = TOKEN ]; do :; done 2>/dev/null; echo TOKEN > answer'
-)
 
 
 class Mounts(Panel):
@@ -128,9 +119,12 @@ class Mounts(Panel):
         The median of five; both ways, since two machines' clocks could not be compared. The file changes at once; a
         program must still read it again.
         """
-        times = [self._there_and_back() for _ in range(ROUNDS)]
-        found = statistics.median(times)
-        self._note(f"an edit here, seen in the container and answered, seen here: {found:.1f} ms (median of {ROUNDS})")
+        target = STORES["bind mount"]
+        if self._lab.container(self.name).status != "running":
+            raise CommandError(f"{self.name} does not answer.", "It does not run.", "Start it, or start over.")
+        self._note(f"a shell in {self.name} copies each edit that it sees in {target}, until {ROUNDS} are back")
+        found = float(there_and_back(self._lab, self.name, target, self.folder, times=ROUNDS).median())
+        self._note(f"an edit here, seen in the container, copied there, seen here: {found:.1f} ms (the median)")
         self._column("edit, there and back", [f"{found:.1f} ms" if "bind" in store else "" for store in STORES])
         return found
 
@@ -174,9 +168,8 @@ class Mounts(Panel):
         for volume in (self.volume, *self._orphans):
             with contextlib.suppress(NotFoundError):
                 self._lab.remove_volume(volume)
-        for name in ("note", "edit", "answer"):
-            with contextlib.suppress(OSError):
-                (self.folder / name).unlink()
+        with contextlib.suppress(OSError):
+            (self.folder / "note").unlink()
         self._columns, self.experiment = [], None
         self._orphans.clear()
         self._done.clear()
@@ -221,34 +214,3 @@ class Mounts(Panel):
             box = self._lab.container(self.name)
             target = STORES["anonymous volume"]
             self._orphans |= {each["Name"] for each in box.attrs["Mounts"] if each["Destination"] == target}
-
-    def _there_and_back(self) -> float:
-        """Milliseconds from an edit here to the container's answer here."""
-        token, edit, answer = token_hex(4), self.folder / "edit", self.folder / "answer"
-        answer.unlink(missing_ok=True)
-        words = ["timeout", str(ANSWER_SECONDS), "sh", "-c", ANSWER.replace("TOKEN", token)]
-        waiting = threading.Thread(target=self._wait_for_edit, args=(words,), daemon=True)
-        waiting.start()
-        end = time.monotonic() + ANSWER_SECONDS
-        while not answer.exists():
-            self._check_time(end, waiting)
-        start = time.perf_counter()
-        edit.write_text(f"{token}\n")
-        while answer.read_text().strip() != token:
-            self._check_time(end, waiting)
-        found = 1000 * (time.perf_counter() - start)
-        waiting.join()
-        return found
-
-    def _wait_for_edit(self, words: list[str]) -> None:
-        with contextlib.suppress(Exception):  # then there is no answer, and that is said
-            self._lab.exec(self.name, words)
-
-    def _check_time(self, end: float, waiting: threading.Thread) -> None:
-        if time.monotonic() > end or not waiting.is_alive():
-            self._lab.container(self.name)  # it may be that there is none
-            raise CommandError(
-                "The container does not answer through the bind mount.",
-                f"Nothing came into {self.folder} in {ANSWER_SECONDS} s.",
-                "Is it running, and the engine on this machine? Run it, or start over.",
-            )

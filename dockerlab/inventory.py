@@ -47,7 +47,7 @@ class Inventory:
         self._images: dict[str, Image] = {}  # an image never changes: its id is a digest of its content
         self._memory: dict[str, tuple[MountPoint, ...]] = {}  # of a container, fixed when it is created
         self._foreign: dict[str, tuple[str, frozenset[str]]] = {}  # containers of others: name, volumes
-        self._sizes: dict[str, int] = {}  # of a volume, by its short name
+        self._others: set[str] = set()  # volumes that by their labels are not ours
         self._used: dict[tuple[str, str], int] = {}  # of a tmpfs, by container and path
 
     def read_all(self) -> None:
@@ -61,12 +61,12 @@ class Inventory:
         self._foreign = {record["Id"]: _foreign(record) for record in records if not self._is_ours(record)}
         there = {volume["Name"] for volume in volumes}
         self._volumes = {name: volume for name, volume in self._volumes.items() if name in there}
+        self._others &= there
         # At first by their time, later as they came: up to Engine 20.10 at least, CreatedAt is when a file last came
         # into the volume.
         for volume in sorted(volumes, key=lambda record: (record.get("CreatedAt", ""), record["Name"])):
             self._keep_volume(volume)
         self._memory = {key: mounts for key, mounts in self._memory.items() if key in self._containers}
-        self._sizes.clear()
         self._used.clear()
         self._lab.belongings.notice(ours)
 
@@ -96,20 +96,22 @@ class Inventory:
     def forget_container(self, id: str) -> None:
         """It is gone."""
         self._unmeasure(id)
+        if id in self._foreign:
+            self._lab.belongings.recall()  # what it leaves behind is then its own lab's
         for kept in (self._containers, self._foreign, self._memory):
             kept.pop(id, None)
 
     def forget_volume(self, name: str) -> None:
         """It is gone."""
         self._volumes.pop(name, None)
-        self._sizes.pop(self._lab.belongings.short(name), None)
+        self._others.discard(name)
 
     def measure(self) -> None:
         """Measure volumes (`docker system df`, slow where much is stored) and memory (`df` in running containers)."""
         for record in self._api.df()["Volumes"] or []:
-            size = (record.get("UsageData") or {}).get("Size", -1)
-            if size >= 0:  # -1: the volume's driver does not tell
-                self._sizes[self._lab.belongings.short(record["Name"])] = size
+            name, size = record["Name"], (record.get("UsageData") or {}).get("Size", -1)
+            if size >= 0 and name in self._volumes:  # -1: the volume's driver does not tell
+                self._volumes[name] = replace(self._volumes[name], size=size)
         for container in self._containers.values():
             if container.state == "running":
                 for mount in self._memory.get(container.id, ()):
@@ -128,18 +130,27 @@ class Inventory:
         for name, mounted in self._foreign.values():
             for volume in mounted:
                 users.setdefault(self._lab.belongings.short(volume), []).append(name)
-        may_touch = self._lab.belongings.may_touch
+        theirs = {name for _, mounted in self._foreign.values() for name in mounted}
+
+        def is_shown(name: str, volume: Volume) -> bool:
+            if volume.name in ours:
+                return True
+            if volume.anonymous:  # no label says whose: another lab may come to remember it
+                return name not in theirs and self._lab.belongings.may_touch(None, name)
+            return name not in self._others
+
+        # Of many volumes most are as they were, and are taken as they are: each event ends here.
         volumes = [
-            replace(volume, users=tuple(dict.fromkeys(users.get(volume.name, ()))), size=self._sizes.get(volume.name))
+            replace(volume, users=tuple(dict.fromkeys(users[volume.name]))) if volume.name in users else volume
             for name, volume in self._volumes.items()
-            if volume.name in ours or may_touch(dict(volume.labels), name)
+            if is_shown(name, volume)
         ]
         engine = self._lab.engine
         product = "Podman" if engine.kind == "podman" else "Docker"
         return Snapshot(
             self._lab.name,
             f"{product} {engine.version.partition('+')[0]}{' · private engine' * engine.private}",
-            tuple(self._with_used(container) for container in self._containers.values()),
+            tuple(map(self._with_used, self._containers.values()) if self._used else self._containers.values()),
             tuple(volumes),
             note,
         )
@@ -150,15 +161,17 @@ class Inventory:
     def _unmeasure(self, id: str) -> None:
         """Forget what was measured in a container and its volumes: it may have written since."""
         container = self._containers.get(id)
-        for mount in container.mounts if container else ():
-            self._sizes.pop(mount.source, None)
-            self._used.pop((id, mount.target), None)
+        mounted = {mount.source for mount in container.mounts} if container else set()
+        for name, volume in self._volumes.items():
+            if volume.size is not None and volume.name in mounted:
+                self._volumes[name] = replace(volume, size=None)
+        self._used = {(key, target): used for (key, target), used in self._used.items() if key != id}
 
     def _container(self, record: Mapping[str, Any]) -> Container | None:
         """The container of a record of `docker ps`; `None` when it was removed meanwhile."""
         key, short = record["Id"], self._lab.belongings.short
         try:
-            changes = self._changes(key)
+            changes = self._changes(record)
             if key not in self._memory:
                 self._memory[key] = _memory(self._api.inspect_container(key)["HostConfig"])
             image = self._image(record)
@@ -181,24 +194,32 @@ class Inventory:
             tuple(sorted([*mounts, *self._memory[key]], key=lambda mount: mount.target)),
         )
 
-    def _changes(self, id: str) -> tuple[Change, ...]:
+    def _changes(self, record: Mapping[str, Any]) -> tuple[Change, ...]:
+        key = record["Id"]
+        known = self._containers[key].changes if key in self._containers else ()
         try:
-            found = self._api.diff(id) or []
+            found = self._api.diff(key) or []
+            # Of a layer that is being taken apart, the engine may say that all of the image is deleted.
+            if any(KINDS[item["Kind"]] == "D" and item["Path"].count("/") == 1 for item in found):
+                state = self._api.inspect_container(key)["State"]["Status"]
+                if state != record["State"]:
+                    return known  # an event is on its way
         except docker.errors.NotFound:
             raise
         except docker.errors.APIError:  # it is being removed at this moment
-            return self._containers[id].changes if id in self._containers else ()
+            return known
         return tuple(sorted(Change(item["Path"], KINDS[item["Kind"]]) for item in found))
 
     def _keep_volume(self, record: Mapping[str, Any]) -> None:
-        name = record["Name"]
+        name, labels = record["Name"], record["Labels"] or {}
         self._volumes[name] = Volume(
             self._lab.belongings.short(name),
             record["Driver"],
             record["Mountpoint"],
-            tuple(sorted((record["Labels"] or {}).items())),
+            tuple(sorted(labels.items())),
             is_anonymous(name),
         )
+        (self._others.discard if self._lab.belongings.may_touch(labels, name) else self._others.add)(name)
 
     def _image(self, record: Mapping[str, Any]) -> Image:
         key, name = record["ImageID"], record["Image"]

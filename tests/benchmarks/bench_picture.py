@@ -105,6 +105,7 @@ def lateness(lab: Lab, watcher: Watcher, box_id: str) -> tuple[list[float], floa
         with arrivals(lab) as came:
             for at in range(ROUNDS):
                 seen_at.clear()
+                came.clear()
                 name = f"{lab.name}-late-{time.time_ns()}"
                 if at % 2:
                     api.create_volume(name, labels=lab.belongings.labels)
@@ -120,7 +121,9 @@ def lateness(lab: Lab, watcher: Watcher, box_id: str) -> tuple[list[float], floa
                         )
                     )
                     event = "container exec_die"
-                late.append(found - came[event])
+                while event not in came:  # the snapshot may be there before the event is noted here
+                    time.sleep(0.001)
+                late.append(max(0.0, found - came[event]))
                 time.sleep(0.1)
     finally:
         api.hooks["response"].remove(note)

@@ -54,7 +54,7 @@ def _layers(evidence: Evidence) -> str:
     hints=(
         "Two things can happen to a container: it stops, or it is removed. Has each happened to one of yours?",
         "Stop and start a container that has a file. Remove another one and run a new one in its place.",
-        "docker stop -t 1 first; docker start first; docker rm -f second; docker run -d alpine sleep infinity.",
+        "docker stop -t 1 first; docker start first; docker rm -f other; docker run -d alpine sleep infinity.",
     ),
 )
 def _life(evidence: Evidence) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .commands import Anonymous, Bind, Tmpfs, Volume
     from .errors import DockerLabError
     from .lab import Lab
+    from .panels.predict import predict
     from .pictures import picture
     from .postgres import Postgres
 
@@ -24,6 +25,7 @@ __all__ = [
     "back_up",
     "panels",
     "picture",
+    "predict",
     "rehearse",
     "restore",
     "verify",
@@ -41,6 +43,7 @@ _HOMES = {
     "back_up": "backup",
     "panels": "",
     "picture": "pictures",
+    "predict": "panels.predict",
     "rehearse": "backup",
     "restore": "backup",
     "verify": "backup",

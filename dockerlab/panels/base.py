@@ -24,7 +24,7 @@ from ..watcher import Watcher
 from . import registry
 from .look import Line, Progress, error_box, heading, progress_bar, sentences, transcript
 
-__all__ = ["CancelledError", "Panel", "action"]
+__all__ = ["CancelledError", "Panel", "action", "tree"]
 
 # A server drops messages beyond about 1,000 a second, and the page then keeps a stale picture.
 RENDERS_PER_SECOND = 8
@@ -155,7 +155,7 @@ class Panel:
         self._watcher.close()
         if self._renderer is not threading.current_thread():
             self._renderer.join(CLOSE_SECONDS)
-        for widget in _tree(self.ui):
+        for widget in tree(self.ui):
             widget.close()
 
     # For the panels: what they add, and what they tell
@@ -353,10 +353,10 @@ def _group(title: str, buttons: Sequence[ipywidgets.Widget]) -> ipywidgets.VBox:
     return _classed(ipywidgets.VBox([ipywidgets.HTML(title), row]), "dl-group")
 
 
-def _tree(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+def tree(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
     """A widget with all below it, their layouts and styles too: each of them stays until it is closed."""
     for child in getattr(widget, "children", ()):
-        yield from _tree(child)
+        yield from tree(child)
     for part in (getattr(widget, "layout", None), getattr(widget, "style", None)):
         if isinstance(part, ipywidgets.Widget):
             yield part

@@ -78,15 +78,32 @@ def up(chosen: Arguments) -> int:
 
 def run(chosen: Arguments) -> int:
     """Run lessons without a browser, a line each; 1 if one failed."""
+    return int(not all(outcome.passed for outcome in _run(chosen, chosen.lesson)[0]))
+
+
+def render(chosen: Arguments) -> int:
+    """Run all lessons and write them as pages of HTML, or none if one failed."""
+    from . import pages
+
+    outcomes, engine = _run(chosen)
+    if not all(outcome.passed for outcome in outcomes):
+        print(f"Nothing was written to {chosen.folder}: first all lessons have to pass.", file=sys.stderr)
+        return 1
+    print(f"The course is at {pages.write(outcomes, engine, chosen.folder)}")
+    return 0
+
+
+def _run(chosen: Arguments, wanted: Sequence[str] = ()) -> tuple[list[Any], Engine]:
     from . import lessons
 
     _check_clone()
-    paths = lessons.choose(NOTEBOOKS, chosen.lesson)
+    paths = lessons.choose(NOTEBOOKS, wanted)
     with Steps(bootstrap.LOG) as steps:
         engine = _engine(steps, yes=chosen.yes)
         _provide_images(engine, steps)
     outcomes = lessons.run(paths, environment=_environment(engine))
-    return int(any(outcome.failed for outcome in outcomes))
+    print(lessons.proven(outcomes, engine))
+    return outcomes, engine
 
 
 def test(chosen: Arguments) -> int:
@@ -214,6 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--port", type=int, help="listen on this port (without: a free one, from 8888)")
     added = command(run, "run lessons without a browser, a line each")
     added.add_argument("lesson", nargs="*", help="number or name, as 03 or 03_persistence_proof (without: all)")
+    added = command(render, "run the lessons and write them as pages of HTML, for where no kernel is")
+    added.add_argument("folder", nargs="?", type=Path, default=ROOT / "site", metavar="FOLDER", help="(without: site)")
     command(test, "run the tests; other arguments go to pytest")
     added = command(doctor, "say what is here, whether it works, and what to do next", engine=False)
     added.add_argument("--json", action="store_true", help="the same for programs")

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,16 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_notebook
 from tqdm import tqdm
 
+from .checks import CHECKS
+from .checks.verdict import METADATA
+from .engine.find import Engine
 from .errors import NotFoundError
 from .jupyter import kernel_folder
 
-__all__ = ["Outcome", "choose", "run"]
+__all__ = ["Outcome", "choose", "proven", "run"]
 
 CELL_SECONDS = 600
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -32,18 +36,30 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a lesson went: code cells, seconds, and the number and error of the cell that failed; prints as a line."""
+    """How a lesson went; prints as a line.
+
+    `cells` are its code cells; `failed` is the number (from 1) of the one that failed with `error`. `verdicts` say of
+    each check's id whether it passed when it was last asked; `notebook` is what ran, with its outputs.
+    """
 
     lesson: str
     cells: int
     seconds: float
     failed: int = 0
     error: str = ""
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
+    notebook: nbformat.NotebookNode = field(default_factory=new_notebook, repr=False, compare=False)
 
     def __str__(self) -> str:
-        verdict = f"failed at code cell {self.failed}" if self.failed else "passed"
+        verdict = f"failed at code cell {self.failed}" if self.failed else "passed" if self.passed else "failed"
         line = f"{self.lesson:<24} {self.cells:3} cells {self.seconds:6.1f} s  {verdict}"
-        return "\n    ".join([line, *self.error.splitlines()])
+        unproven = [f"not proven: {name}" for name, passed in self.verdicts.items() if not passed]
+        return "\n    ".join([line, *self.error.splitlines(), *unproven])
+
+    @property
+    def passed(self) -> bool:
+        """Whether all its cells ran, and all that it checks was found so."""
+        return not self.failed and all(self.verdicts.values())
 
 
 def choose(folder: Path, wanted: Sequence[str] = ()) -> list[Path]:
@@ -64,6 +80,13 @@ def choose(folder: Path, wanted: Sequence[str] = ()) -> list[Path]:
             raise NotFoundError(f"There is no lesson {name!r}.", names, "Name one of them, or its number.")
         chosen |= dict.fromkeys(found)
     return list(chosen) or there
+
+
+def proven(outcomes: Sequence[Outcome], engine: Engine) -> str:
+    """How many of the course's claims were proven, out of how many, and on which engine."""
+    claims = {name for name in CHECKS if name.startswith("K")}
+    found = {name for outcome in outcomes for name, passed in outcome.verdicts.items() if passed}
+    return f"{len(claims & found)} of the course's {len(claims)} claims are proven on {engine.title}."
 
 
 def run(
@@ -145,7 +168,8 @@ class _Runner:
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
         seconds = time.monotonic() - started
-        return Outcome(name, _code_cells(notebook), seconds, begun if error else 0, error)
+        verdicts = _verdicts(notebook)
+        return Outcome(name, _code_cells(notebook), seconds, begun if error else 0, error, verdicts, notebook)
 
 
 class _Client(NotebookClient):
@@ -178,6 +202,13 @@ def _said(notebook: nbformat.NotebookNode) -> str:
         return ""
     shown = _COLOURS.sub("", "\n".join(errors[-1].traceback))
     return shown if "Traceback" not in shown else f"{errors[-1].ename}: {errors[-1].evalue}"
+
+
+def _verdicts(notebook: nbformat.NotebookNode) -> dict[str, bool]:
+    """What its checks found; of one that was asked again, the last."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [output.metadata[METADATA] for output in outputs if METADATA in output.get("metadata", {})]
+    return {verdict["id"]: verdict["passed"] for verdict in found}
 
 
 def _code_cells(notebook: nbformat.NotebookNode) -> int:

@@ -31,12 +31,12 @@ ROOMS = (
     "storage inventory watcher describe difference",
     "backup",
     "frames diagnoses relay pgdata postgres",
-    "experiments",
-    "draw pictures",
+    "experiments copies",
+    "draw pictures speeds",
     "panels",
     "lines cli magic backup_cli",
     "steps environment bootstrap",
-    "jupyter lessons doctor",
+    "jupyter lessons pages doctor",
     "console __main__",
 )
 RANK = {name: rank for rank, room in enumerate(ROOMS) for name in room.split()}

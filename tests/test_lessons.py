@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from dockerlab.engine.find import Engine
 from dockerlab.errors import NotFoundError
-from dockerlab.lessons import Outcome, choose, run
+from dockerlab.lessons import Outcome, choose, proven, run
 
 # Waits for another lesson's sign; never coming, it fails.
 WAIT_FOR = """
@@ -144,3 +146,23 @@ def test_neither_kernels_nor_their_sockets_are_left(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert not Path("/proc", pid).exists()
         assert not Path(connection).parent.exists()
+
+
+VERDICT = "from dockerlab.checks import Verdict\nVerdict({id!r}, 'it holds', {passed}, 'this', 'that')"
+
+
+def verdict(id: str, *, passed: bool) -> str:
+    return VERDICT.format(id=id, passed=passed)
+
+
+def test_what_a_lesson_checks_is_told_and_a_claim_that_is_not_proven_is_a_failure(
+    tmp_path: Path, engine: Engine
+) -> None:
+    asked = [verdict("K1", passed=False), verdict("K1", passed=True), verdict("K2", passed=True)]
+    good = run_one(write(tmp_path, "01_good", *asked))
+    assert (good.verdicts, good.passed) == ({"K1": True, "K2": True}, True)
+    bad = run_one(write(tmp_path, "02_bad", verdict(id="K2", passed=True), verdict(id="K3", passed=False)))
+    assert (bad.failed, bad.passed) == (0, False)
+    assert re.fullmatch(r"02_bad +2 cells +\d+\.\d s  failed\n    not proven: K3", str(bad))
+    said = proven([good, bad], engine)
+    assert re.fullmatch(rf"2 of the course's \d+ claims are proven on {re.escape(engine.title)}\.", said)

@@ -214,6 +214,22 @@ def test_run_prints_a_line_for_each_lesson_and_a_failure_is_exit_status_1(
     good = dockerlab(clone, "run", "1")
     assert good.returncode == 0
     assert "02_bad" not in good.stdout
+    assert re.search(r"^0 of the course's \d+ claims are proven on .*, private\)\.$", good.stdout, re.MULTILINE)
+
+
+def test_render_writes_the_course_and_nothing_where_a_lesson_failed(
+    engine: Engine, clone: Path, lessons: Path, tmp_path: Path
+) -> None:
+    write(lessons, "01_good", "print(6 * 7)")
+    write(lessons, "02_bad", "1 / 0")
+    done = dockerlab(clone, "render", str(tmp_path / "site"))
+    assert done.returncode == 1 and done.stderr.startswith("Nothing was written")
+    assert not (tmp_path / "site").exists()
+    (lessons / "02_bad.ipynb").unlink()
+    done = dockerlab(clone, "render", str(tmp_path / "site"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"The course is at {tmp_path / 'site/index.html'}\n")
+    assert "42" in (tmp_path / "site/01_good.html").read_text(encoding="utf-8")
 
 
 def test_run_of_an_unknown_lesson_lists_those_that_there_are(clone: Path, lessons: Path) -> None:

@@ -10,7 +10,9 @@ from ..errors import NotFoundError
 from ..refusals import near
 from .evidence import Evidence
 
-__all__ = ["CHECKS", "Check", "NotYet", "Verdict", "check", "judge"]
+__all__ = ["CHECKS", "METADATA", "Check", "NotYet", "Verdict", "check", "judge"]
+
+METADATA = "dockerlab.verdict"
 
 
 class NotYet(Exception):  # noqa: N818 - an answer, no error
@@ -67,6 +69,12 @@ class Verdict:
             return f"✔ {self.id} proven: {self.claim}\n  observed: {self.observed}"
         lines = (f"expected: {self.expected}", f"observed: {self.observed}", f"hint: {self.hint}")
         return "\n  ".join([f"✘ {self.id} not yet: {self.claim}", *lines])
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, str | bool]]]:
+        """Metadata alone beside the usual forms: `dockerlab run` counts claims by it."""
+        return {"text/plain": repr(self)}, {METADATA: {"id": self.id, "passed": self.passed}}
 
     def _repr_html_(self) -> str:
         colour = "var(--jp-success-color1, #2e7d32)" if self.passed else "var(--jp-error-color1, #c62828)"

@@ -56,7 +56,7 @@ class Engine:
     environment: Mapping[str, str] = field(repr=False, compare=False, default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"{self._title} · {_without_login(self.url)}"
+        return f"{self.title} · {_without_login(self.url)}"
 
     def _repr_html_(self) -> str:
         standins = sorted(
@@ -69,7 +69,7 @@ class Engine:
         return (
             '<div style="font-family: var(--jp-ui-font-family, sans-serif); font-size: var(--jp-ui-font-size1, 13px);'
             ' color: var(--jp-ui-font-color1, inherit);">'
-            f"<strong>{escape(self._title)}</strong> · <code>{escape(_without_login(self.url))}</code>{note}</div>"
+            f"<strong>{escape(self.title)}</strong> · <code>{escape(_without_login(self.url))}</code>{note}</div>"
         )
 
     def cli_env(self) -> dict[str, str]:
@@ -79,7 +79,8 @@ class Engine:
         return {**nothing, "DOCKER_HOST": self.url, **self.environment}
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
+        """What it is, in a few words: product, version, whose."""
         whose = ", private" if self.private else ""
         return f"{KINDS[self.kind]} {self.version} (API {self.api_version}{whose})"
 

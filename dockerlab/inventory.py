@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import docker.errors
 
-from .belongings import is_anonymous
+from .belongings import HELPER_LABEL, is_anonymous
 from .engine.images import LABEL as STAND_IN
 from .lab import Lab
 from .storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
@@ -35,8 +35,8 @@ def read(lab: Lab, *, sizes: bool = False) -> Snapshot:
 class Inventory:
     """What was read from a lab's engine, and the ways to read a part of it again; for one thread at a time.
 
-    It holds what the lab may touch, and what its containers mount. The API alone is asked, never the engine's files:
-    Engine 29 does not say where they are. docker-py's exceptions come through.
+    It holds what the lab may touch, and what its containers mount; not what a backup makes for itself. The API alone is
+    asked, never the engine's files: Engine 29 does not say where they are. docker-py's exceptions come through.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -52,7 +52,7 @@ class Inventory:
 
     def read_all(self) -> None:
         """Read everything again; what was measured is forgotten."""
-        records = self._api.containers(all=True, size=True)
+        records = [record for record in self._api.containers(all=True, size=True) if not _helps(record)]
         volumes = self._api.volumes()["Volumes"] or []
         ours = [record for record in reversed(records) if self._is_ours(record)]  # the engine lists the newest first
         with ThreadPoolExecutor(READERS) as pool:
@@ -79,7 +79,7 @@ class Inventory:
         if record is not None and not self._is_ours(record):
             self._foreign[id] = _foreign(record)
             return
-        container = record and self._container(record)
+        container = record and not _helps(record) and self._container(record)
         if record and container:
             self._containers[id] = container
             self._lab.belongings.notice([record])
@@ -219,7 +219,8 @@ class Inventory:
             tuple(sorted(labels.items())),
             is_anonymous(name),
         )
-        (self._others.discard if self._lab.belongings.may_touch(labels, name) else self._others.add)(name)
+        is_ours = self._lab.belongings.may_touch(labels, name) and HELPER_LABEL not in labels
+        (self._others.discard if is_ours else self._others.add)(name)
 
     def _image(self, record: Mapping[str, Any]) -> Image:
         key, name = record["ImageID"], record["Image"]
@@ -265,6 +266,10 @@ def instruction(step: Mapping[str, Any]) -> str:
 
 def _name(record: Mapping[str, Any]) -> str:
     return str(min(record["Names"] or ["/"], key=len)).lstrip("/")  # links add further, longer ones
+
+
+def _helps(record: Mapping[str, Any]) -> bool:
+    return HELPER_LABEL in (record["Labels"] or {})
 
 
 def _foreign(record: Mapping[str, Any]) -> tuple[str, frozenset[str]]:

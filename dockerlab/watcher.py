@@ -14,6 +14,7 @@ import docker.errors
 import requests.exceptions
 from docker.types.daemon import CancellableStream
 
+from .belongings import HELPER_LABEL
 from .errors import EngineError
 from .inventory import MEASURE, Inventory
 from .lab import Lab
@@ -181,6 +182,8 @@ class Watcher:
                 self._measuring.add(actor["Attributes"]["execID"])
             elif action == "exec_die" and actor["Attributes"].get("execID") in self._measuring:
                 self._measuring.discard(actor["Attributes"]["execID"])
+                return
+            if HELPER_LABEL in actor["Attributes"]:
                 return
             # Of a container of others it only matters that it is there: it may use a volume of ours.
             ours = self._lab.belongings.may_touch(actor["Attributes"])

@@ -15,6 +15,7 @@ from dockerlab import Lab, Volume
 from dockerlab.errors import BackupError, CommandError
 from dockerlab.panels import Backup
 from dockerlab.panels.base import CancelledError
+from dockerlab.storage import Snapshot
 
 LETTERS = "panel-letters"
 
@@ -88,10 +89,12 @@ def test_copies_are_new_volumes_with_all_of_it(lab: Lab, full: Backup) -> None:
     assert lab.run("alpine", words, mounts=[look], detach=False, remove=True).text == "Dear Ana\n"
 
 
-def test_a_rehearsal_leaves_nothing(lab: Lab, full: Backup) -> None:
-    there = volumes(full)
+def test_a_rehearsal_leaves_nothing_and_its_tools_are_never_shown(lab: Lab, full: Backup) -> None:
+    there, seen = volumes(full), list[Snapshot]()
+    full._watcher.listen(seen.append)
     assert "this backup restores" in repr(full.rehearse())
     assert volumes(full) == there
+    assert all(not each.containers and {volume.name for volume in each.volumes} == there for each in seen)
     assert lab.claims.containers() == []
 
 

@@ -20,9 +20,10 @@ from engines import needs_private_engine
 from snapshots import AFTER, BEFORE, NAMELESS, bind, box, memory, on, snap, volume
 
 from dockerlab import Anonymous, Bind, Lab, Tmpfs, Volume
+from dockerlab.belongings import HELPER_LABEL
 from dockerlab.describe import bytes_in_words, describe
 from dockerlab.difference import difference
-from dockerlab.engine import private
+from dockerlab.engine import images, private
 from dockerlab.errors import EngineError
 from dockerlab.inventory import instruction, read
 from dockerlab.pictures import picture
@@ -339,6 +340,20 @@ def test_a_container_that_cleans_up_after_itself_leaves_nothing(lab: Lab) -> Non
         wait_for(watcher, lambda seen: seen.volumes)
         lab.stop("writer", timeout=0)
         wait_for(watcher, lambda seen: not seen.containers and not seen.volumes)
+
+
+def test_what_a_backup_makes_for_itself_is_not_shown(lab: Lab) -> None:
+    client, labels = lab.engine.client, {**lab.belongings.labels, HELPER_LABEL: "a-backup"}
+    lab.create_volume("letters")
+    images.ensure(lab.engine, "alpine")
+    with Watcher(lab) as watcher:
+        client.volumes.create(f"{lab.name}-scratch", labels=labels)
+        client.containers.create("alpine", volumes=["letters:/v", f"{lab.name}-scratch:/s"], labels=labels)
+        lab.create_volume("after")
+        seen = wait_for(watcher, lambda seen: "after" in volumes(seen))
+        for snapshot in (seen, watcher.refresh(), read(lab)):
+            assert snapshot.containers == ()
+            assert volumes(snapshot) == {"letters": (), "after": ()}
 
 
 def test_what_a_program_writes_at_its_start_arrives_by_itself(lab: Lab) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "LOST",
     "STORES",
     "Folder",
+    "discard",
     "enter",
     "five_stores",
     "leave",
@@ -32,6 +33,7 @@ __all__ = [
     "notes",
     "outcome",
     "page",
+    "refuse_taken",
     "there_and_back",
     "write_notes",
 ]
@@ -97,7 +99,7 @@ def five_stores(
     how many there are, and may raise. The container, the volumes and the folder of the experiment are removed again.
     Raises `InUseError` where there is a container or a volume of that name already.
     """
-    _refuse_taken(lab, name)
+    refuse_taken(lab, name)
     anonymous = set[str]()
 
     def run(folder: str) -> None:
@@ -125,11 +127,12 @@ def five_stores(
                 act(folder)
                 found[trial] = outcome(before, notes(lab, name))
         finally:
-            _remove(lab, name, [name, *anonymous])
+            discard(lab, name, [name, *anonymous])
     return pd.DataFrame(found, index=pd.Index(STORES, name="store"))
 
 
-def _refuse_taken(lab: Lab, name: str) -> None:
+def refuse_taken(lab: Lab, name: str) -> None:
+    """Raise `InUseError` where there is a container or a volume of an experiment's name."""
     api, full = lab.engine.client.api, lab.belongings.full(name)
     boxes = [f"container {name}" for each in api.containers(all=True) if f"/{full}" in each["Names"]]
     volumes = [f"volume {name}" for each in api.volumes()["Volumes"] or () if each["Name"] == full]
@@ -141,7 +144,8 @@ def _refuse_taken(lab: Lab, name: str) -> None:
         )
 
 
-def _remove(lab: Lab, box: str, volumes: Sequence[str]) -> None:
+def discard(lab: Lab, box: str, volumes: Sequence[str]) -> None:
+    """Remove what an experiment made, as far as it is there."""
     with contextlib.suppress(NotFoundError):
         lab.remove(box, volumes=True, force=True)
     for volume in volumes:

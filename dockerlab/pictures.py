@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +17,7 @@ from .inventory import read
 from .lab import Lab
 from .storage import Snapshot
 
-__all__ = ["Picture", "picture"]
+__all__ = ["Drawing", "Picture", "picture"]
 
 # Two images, of which the page's theme shows one. No inline SVG: a notebook that is not trusted, and so may hold no
 # style either, would leave its bare words; of these it shows the light one, on its own paper.
@@ -29,31 +30,16 @@ HTML = """<style>
 PNG_SCALE = 1.5
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A snapshot as it is drawn; with what was `before`, what is new or gone is marked.
+class Drawing(ABC):
+    """What is drawn as SVG; displayed, a picture in the page's theme, a PNG where HTML is not shown, else words."""
 
-    Displayed it is a picture in the page's theme, a PNG where HTML is not shown, else words.
-    """
-
-    snapshot: Snapshot
-    before: Snapshot | None = None
-
-    @property
-    def difference(self) -> Difference:
-        """What happened since `before`, in sentences; none without one."""
-        return difference(self.before or self.snapshot, self.snapshot)
-
+    @abstractmethod
     def svg(self, theme: Theme | None = "light") -> str:
-        """The picture as SVG; without a theme for a page of JupyterLab, whose colours it follows."""
-        return draw(self.snapshot, self.before, theme)
+        """The drawing as SVG; without a theme for a page of JupyterLab, whose colours it follows."""
 
     def png(self, theme: Theme = "light") -> bytes:
-        """The picture as PNG, 1200 pixels wide; text needs a font on this machine."""
+        """The drawing as PNG, 1200 pixels wide; text needs a font on this machine."""
         return bytes(resvg_py.svg_to_bytes(svg_string=self.svg(theme), zoom=PNG_SCALE))
-
-    def __repr__(self) -> str:
-        return "\n".join([describe(self.snapshot), *self.difference.sentences])
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
@@ -64,6 +50,25 @@ class Picture:
             {"text/html": html, "image/png": b64encode(self.png()).decode(), "text/plain": repr(self)},
             {"image/png": {"width": 800}},
         )
+
+
+@dataclass(frozen=True)
+class Picture(Drawing):
+    """A snapshot as it is drawn; with what was `before`, what is new or gone is marked."""
+
+    snapshot: Snapshot
+    before: Snapshot | None = None
+
+    @property
+    def difference(self) -> Difference:
+        """What happened since `before`, in sentences; none without one."""
+        return difference(self.before or self.snapshot, self.snapshot)
+
+    def svg(self, theme: Theme | None = "light") -> str:
+        return draw(self.snapshot, self.before, theme)
+
+    def __repr__(self) -> str:
+        return "\n".join([describe(self.snapshot), *self.difference.sentences])
 
 
 def picture(lab: Lab, since: Picture | None = None, *, sizes: bool = False) -> Picture:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from docker.types import Mount
 
 from dockerlab import Lab, Volume
+from dockerlab.engine import images
 
 # cap_net_bind_service, permitted and effective: as setcap writes it.
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
@@ -49,6 +50,7 @@ def tar_of(items: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 def put(lab: Lab, volume: str, items: Iterable[tuple[tarfile.TarInfo, bytes]]) -> None:
     """Put entries into a volume of a lab, which is made if it is not there."""
     lab.claim_volume(volume)
+    images.ensure(lab.engine, "alpine")
     api = lab.engine.client.api
     mount = Mount("/v", lab.belongings.full(volume), type="volume", no_copy=True)
     box = api.create_container("alpine", ["true"], host_config=api.create_host_config(mounts=[mount]))["Id"]

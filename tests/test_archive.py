@@ -20,6 +20,7 @@ from hypothesis import strategies as some
 from dockerlab import DockerLabError
 from dockerlab.backup import tar, verify
 from dockerlab.backup.contents import Entries, differences, hazard, inventory
+from dockerlab.backup.door import rooted
 from dockerlab.errors import BackupError, NotFoundError
 
 PARTS = some.binary(min_size=1, max_size=120).filter(
@@ -303,6 +304,13 @@ def test_a_name_that_comes_twice_is_refused() -> None:
 def test_kinds_that_no_other_tar_knows_are_refused(kind: bytes) -> None:
     with pytest.raises(tar.TarError, match="only the tar that made it"):
         contents([item("a", kind)])
+
+
+def test_a_stream_that_does_not_begin_with_the_root_is_not_all_of_a_volume() -> None:
+    for items in ([item("a"), item(".", FOLDER)], []):
+        with pytest.raises(tar.TarError, match="root"):
+            list(rooted(tar.read([tar_of(items)])))
+    assert len(list(rooted(tar.read([tar_of([item(".", FOLDER), item("a")])])))) == 2
 
 
 def test_a_header_without_end_does_not_fill_the_memory() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import docker.errors
@@ -11,6 +11,7 @@ import docker.types
 import requests
 from docker import DockerClient
 
+from ..engine.find import Engine
 from ..errors import BackupError
 from . import tar
 
@@ -22,6 +23,8 @@ IMAGE = "alpine"
 LABEL = "dockerlab.helper"
 FOLDER = "dockerlab-volume"
 WAIT_SECONDS = 3600
+# Each owner of something below "$1", once.
+OWNERS = 'find "$1" -exec stat -c "%u:%g" {} + | sort -u'
 
 
 class Door:
@@ -32,21 +35,43 @@ class Door:
     Unlike a bind mount of a folder of ours, they reach an engine on another machine.
     """
 
-    def __init__(
-        self, client: DockerClient, volume: str, labels: Mapping[str, str], *, read_only: bool = False
-    ) -> None:
-        self.id = _create(client, volume, labels, ["true"], read_only=read_only)
+    def __init__(self, engine: Engine, volume: str, labels: Mapping[str, str], *, read_only: bool = False) -> None:
+        api = engine.client.api
+        self.id = _create(engine.client, volume, labels, ["true"], read_only=read_only)
+        self._made, self._podman = (engine, volume, labels), engine.kind == "podman"
         # docker-py's own get_archive and put_archive leave a stream open that is not read to its end, and wait a minute
         # at most for the engine to write to its disk what it got.
-        self._url = f"{client.api.base_url}/v{client.api.api_version}/containers/{self.id}/archive"
-        self._session = client.api
+        self._url, self._session = f"{api.base_url}/v{api.api_version}/containers/{self.id}/archive", api
 
     def read(self) -> Generator[tar.Piece]:
-        """What is in the volume, entry by entry; docker-py's errors and `TarError` come through."""
-        where, plain = {"path": f"/{FOLDER}/."}, {"Accept-Encoding": "identity"}
+        """What is in the volume, its root first; docker-py's errors and `TarError` come through.
+
+        `BackupError` where Podman gives files that are others' to root, as seen of 4.3.
+        """
+        # Docker has the root in the content of a folder, Podman only in the folder, as an empty name before /.
+        where = {"path": f"/{FOLDER}" if self._podman else f"/{FOLDER}/."}
+        plain = {"Accept-Encoding": "identity"}
         with self._session.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
             _check(response)
-            yield from tar.read(response.iter_content(tar.CHUNK))
+            pieces = tar.read(response.iter_content(tar.CHUNK))
+            if self._podman:
+                pieces = self._from_podman(pieces)
+            yield from rooted(pieces)
+
+    def _from_podman(self, pieces: Iterable[tar.Piece]) -> Iterator[tar.Piece]:
+        rootly = True
+        for piece in pieces:
+            if isinstance(piece, tar.Entry):
+                piece.name = piece.name.lstrip(b"/") or tar.ROOT
+                piece.link = piece.link.lstrip(b"/") if piece.kind == tar.HARD_LINK else piece.link
+                rootly = rootly and piece.uid == piece.gid == 0
+            yield piece
+        if rootly and (owners := run_once(*self._made, OWNERS).split()) != ["0:0"]:
+            raise BackupError(
+                f"Podman does not say whose the files in the volume {self._made[1]} are.",
+                f"Its stream gives all to root; there they are those of {', '.join(owners)}.",
+                "Use `podman volume export` and `podman volume import`, or an engine of Docker's.",
+            )
 
     def is_empty(self) -> bool:
         """Whether there is nothing in it but its root."""
@@ -56,14 +81,24 @@ class Door:
 
     def write(self, pieces: Iterable[tar.Piece]) -> None:
         """Unpack these entries into the volume."""
-        # The engine refuses links that lead out of the folder that it unpacks to. Seen from the container's root, no
-        # link does, and a volume may well hold such.
-        data = tar.write(pieces, FOLDER.encode())
-        _check(self._session.put(self._url, params={"path": "/"}, data=data, timeout=WAIT_SECONDS))
+        # Docker refuses links that lead out of the folder that it unpacks to. Seen from the container's root, no link
+        # does, and a volume may well hold such. Podman has the volume at its own path only, and refuses no links.
+        where = {"path": f"/{FOLDER}" if self._podman else "/"}
+        data = tar.write(pieces, tar.ROOT if self._podman else FOLDER.encode())
+        _check(self._session.put(self._url, params=where, data=data, timeout=WAIT_SECONDS))
+
+
+def rooted(pieces: Iterator[tar.Piece]) -> Iterator[tar.Piece]:
+    """The same; `TarError` where the first is not the root: then it is not all of a volume."""
+    root = next(pieces, None)
+    if not (isinstance(root, tar.Entry) and root.name == tar.ROOT):
+        raise tar.TarError("it does not begin with the root of the volume", 0)
+    yield root
+    yield from pieces
 
 
 def run_once(
-    client: DockerClient,
+    engine: Engine,
     volume: str,
     labels: Mapping[str, str],
     script: str,
@@ -72,6 +107,7 @@ def run_once(
     user: str | None = None,
 ) -> str:
     """Run a shell script with the volume (if any) at `$1`, and return what it prints; `BackupError` where it fails."""
+    client = engine.client
     words = [script, "sh", f"/{FOLDER}" if volume else "/"]
     key = _create(client, volume, labels, words, entrypoint=["sh", "-euc"], image=image, user=user)
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import docker.errors
-from docker import DockerClient
 
+from ..engine.find import Engine
 from ..errors import BackupError, DockerLabError
 from ..refusals import REFUSALS
 from . import archive, tar
@@ -25,7 +25,7 @@ Notes = dict[str, Any]
 EMPTY = 'find "$1" -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +'
 
 
-def put_right(client: DockerClient, notes: Notes) -> list[str]:
+def put_right(engine: Engine, notes: Notes) -> list[str]:
     """Do all that the notes ask for (`Underway` lists it), and say what that was, a line each.
 
     A step that fails keeps no other from being done; the first such error is raised at the end.
@@ -35,7 +35,7 @@ def put_right(client: DockerClient, notes: Notes) -> list[str]:
     # A volume can go only when no container has it any more, and its old content only when it has been put back.
     for step in (_start_again, _remove_containers, _undo, _remove_containers, _delete_drafts, _remove_volumes):
         try:
-            done += step(client, notes)
+            done += step(engine, notes)
         except (*REFUSALS, DockerLabError, OSError, tar.TarError) as problem:
             problems.append(problem)
             if step is _undo:
@@ -45,29 +45,29 @@ def put_right(client: DockerClient, notes: Notes) -> list[str]:
     return list(dict.fromkeys(done))
 
 
-def _start_again(client: DockerClient, notes: Notes) -> Iterator[str]:
+def _start_again(engine: Engine, notes: Notes) -> Iterator[str]:
     for key, how in reversed(notes.get("held", [])):
         try:
-            state = client.api.inspect_container(key)
+            state = engine.client.api.inspect_container(key)
         except docker.errors.NotFound:
             continue
         if how == "pause" and state["State"]["Paused"]:
-            client.api.unpause(key)
+            engine.client.api.unpause(key)
         elif how == "stop":
             # It may be about to stop: only when it has can it be started.
-            client.api.stop(key)
-            client.api.start(key)
+            engine.client.api.stop(key)
+            engine.client.api.start(key)
         yield f"the container {state['Name'].lstrip('/')} runs again"
 
 
-def _remove_containers(client: DockerClient, notes: Notes) -> Iterator[str]:
-    for item in client.api.containers(all=True, filters=_ours(notes)):
+def _remove_containers(engine: Engine, notes: Notes) -> Iterator[str]:
+    for item in engine.client.api.containers(all=True, filters=_ours(notes)):
         with contextlib.suppress(docker.errors.NotFound):
-            client.api.remove_container(item["Id"], v=True, force=True)
+            engine.client.api.remove_container(item["Id"], v=True, force=True)
             yield f"its container {item['Id'][:12]} is removed"
 
 
-def _undo(client: DockerClient, notes: Notes) -> Iterator[str]:
+def _undo(engine: Engine, notes: Notes) -> Iterator[str]:
     """Give a volume back what it held before."""
     target = notes.get("target")
     if not target:
@@ -75,15 +75,15 @@ def _undo(client: DockerClient, notes: Notes) -> Iterator[str]:
     volume, was, undo = target["volume"], target["was"], target["undo"]
     if was == "absent":
         with contextlib.suppress(docker.errors.NotFound):
-            client.api.remove_volume(volume)
+            engine.client.api.remove_volume(volume)
             yield f"the volume {volume}, which it had made, is removed"
         return
     whole = archive.inspect(Path(undo)) if was == "full" else None
-    run_once(client, volume, notes["labels"], EMPTY)
+    run_once(engine, volume, notes["labels"], EMPTY)
     if whole is None:
         yield f"the volume {volume} is empty again"
         return
-    door = Door(client, volume, notes["labels"])
+    door = Door(engine, volume, notes["labels"])
     door.write(tar.read(archive.chunks(whole.path)))
     if problems := differences(whole.entries, inventory(door.read())):
         raise BackupError(
@@ -92,7 +92,7 @@ def _undo(client: DockerClient, notes: Notes) -> Iterator[str]:
     yield f"the volume {volume} has its old content again ({size(whole.content)})"
 
 
-def _delete_drafts(client: DockerClient, notes: Notes) -> Iterator[str]:
+def _delete_drafts(engine: Engine, notes: Notes) -> Iterator[str]:
     for name in notes.get("drafts", []):
         path = Path(name)
         if path.exists():
@@ -100,9 +100,9 @@ def _delete_drafts(client: DockerClient, notes: Notes) -> Iterator[str]:
             yield f"the unfinished file {path} is deleted"
 
 
-def _remove_volumes(client: DockerClient, notes: Notes) -> Iterator[str]:
-    for item in client.api.volumes(filters=_ours(notes))["Volumes"] or []:
-        client.api.remove_volume(item["Name"])
+def _remove_volumes(engine: Engine, notes: Notes) -> Iterator[str]:
+    for item in engine.client.api.volumes(filters=_ours(notes))["Volumes"] or []:
+        engine.client.api.remove_volume(item["Name"])
         yield f"its volume {item['Name']} is removed"
 
 

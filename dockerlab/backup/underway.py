@@ -46,7 +46,7 @@ class Underway:
     """
 
     def __init__(self, lab: Lab, what: str) -> None:
-        self.lab, self.id, self._client = lab, token_hex(6), lab.engine.client
+        self.lab, self.id = lab, token_hex(6)
         self.labels = {**lab.belongings.labels, LABEL: self.id}
         self._notes: Notes = {"id": self.id, "what": what, "engine": lab.engine.url, "labels": self.labels}
         self._path = _folder() / f"{self.id}.json"
@@ -78,7 +78,7 @@ class Underway:
     ) -> None:
         parting = ""
         try:
-            put_right(self._client, self._notes)
+            put_right(self.lab.engine, self._notes)
             self._path.unlink()
             parting = "done"
         except (*REFUSALS, DockerLabError, OSError) as problem:
@@ -118,11 +118,11 @@ class Underway:
 
     def door(self, volume: str, *, read_only: bool = False) -> Door:
         """A way into a volume, until the end."""
-        return Door(self._client, volume, self.labels, read_only=read_only)
+        return Door(self.lab.engine, volume, self.labels, read_only=read_only)
 
     def run(self, volume: str, script: str, *, image: str = IMAGE, user: str | None = None) -> str:
         """Run a shell script in a container with that volume, or with none, and return what it prints."""
-        return run_once(self._client, volume, self.labels, script, image=image, user=user)
+        return run_once(self.lab.engine, volume, self.labels, script, image=image, user=user)
 
     @contextlib.contextmanager
     def holding(self, keys: Sequence[str], how: str) -> Iterator[None]:
@@ -131,7 +131,7 @@ class Underway:
             for key in keys:
                 self.note(held=[*self._notes.get("held", []), (key, how)])
                 if how == "stop":
-                    self.lab.stop(key, timeout=_patience(self._client, key))
+                    self.lab.stop(key, timeout=_patience(self.lab.engine, key))
                 else:
                     self.lab.do(Pause(key))
             yield
@@ -160,7 +160,7 @@ def recover(engine: Engine) -> list[str]:
             notes = _last(file)
             if notes and notes["engine"] == engine.url:
                 try:
-                    done = put_right(engine.client, notes)
+                    done = put_right(engine, notes)
                     path.unlink()
                 except (*REFUSALS, DockerLabError, OSError) as problem:
                     done = [f"not all could be put right: {_first_line(problem)}"]
@@ -184,9 +184,9 @@ def _folder() -> Path:
     return home() / "underway"
 
 
-def _patience(client: Any, key: str) -> int | None:
+def _patience(engine: Engine, key: str) -> int | None:
     """Seconds in which a container may stop: what it was made with, else docker's own, but for Postgres a minute."""
-    config = client.api.inspect_container(key)["Config"]
+    config = engine.client.api.inspect_container(key)["Config"]
     is_postgres = any(variable.startswith("PGDATA=") for variable in config["Env"] or ())
     return 60 if is_postgres and not config.get("StopTimeout") else None
 

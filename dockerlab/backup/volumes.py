@@ -24,6 +24,8 @@ __all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_
 
 Record = dict[str, Any]
 
+RUNNING = ("running", "paused", "restarting")
+
 
 def prepared(lab: Lab) -> None:
     """Put right what an earlier backup or restore left when it was killed, and say so."""
@@ -43,14 +45,20 @@ def exists(lab: Lab, volume: str) -> str:
 
 def users(client: DockerClient, name: str) -> list[Record]:
     """The containers (records of `docker ps`) that may write to a volume: those that run, and one that restores it."""
-    found = client.api.containers(all=True, filters={"volume": name})
-    return [
-        item
-        for item in found
-        for mount in item["Mounts"]
-        if mount.get("Name") == name
-        and (item["State"] in ("running", "paused", "restarting") or (LABEL in item["Labels"] and mount["RW"]))
-    ]
+    found = []
+    for item in client.api.containers(all=True, filters={"volume": name}):
+        for mount in item["Mounts"]:
+            if mount.get("Name") != name:
+                continue
+            if LABEL in item["Labels"]:
+                # It is not asked for: while the engine reads or fills its volume, it does not answer for it.
+                found += [item] * mount["RW"]
+            elif item["State"] in RUNNING:
+                # The list may be a moment behind (seen on Engine 26.1, right after a stop).
+                with contextlib.suppress(docker.errors.NotFound):
+                    item["State"] = client.api.inspect_container(item["Id"])["State"]["Status"]
+                    found += [item] * (item["State"] in RUNNING)
+    return found
 
 
 def named(lab: Lab, items: list[Record]) -> str:

@@ -21,8 +21,9 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from webpages import assert_whole
 
-from dockerlab import Lab, lessons
+from dockerlab import Lab, lessons, pages
 from dockerlab.engine import images, private
 from dockerlab.engine.find import Engine, find
 
@@ -416,32 +417,17 @@ def belongings(engine: Engine) -> set[str]:
     return {str(box.id) for box in boxes} | {volume.name for volume in volumes}
 
 
-def test_run_all_twice_passes_and_leaves_nothing_also_after_a_break(
+def test_the_exercise_passes_its_check_by_the_learners_own_road_and_not_as_it_stands(
     lesson: Lesson, engine: Engine, tmp_path: Path
-) -> None:
-    before = belongings(engine)
-    middle = lesson.cells.index(lesson.code[-4])
-    assert play(lesson, tmp_path, lesson.cells[:middle]).error == ""
-    assert belongings(engine) > before, "a kernel that ends in the middle leaves what it made"
-    outcome = play(lesson, tmp_path, lesson.cells * 2)
-    assert (outcome.error, outcome.cells) == ("", 2 * len(lesson.code))
-    assert belongings(engine) == before
-
-
-@pytest.mark.parametrize("who", ["nobody", "the learner"])
-def test_the_exercise_passes_its_check_once_it_is_done(
-    lesson: Lesson, engine: Engine, tmp_path: Path, who: str
 ) -> None:
     (exercise,), (solution,) = lesson.role("exercise"), lesson.role("solution")
     cells = copy.deepcopy(lesson.cells[: solution + 1])
     verdict = f'verdict = lab.check("{lesson.number}-exercise")\n'
-    # The solution stays: it does what nobody did, and nothing where the learner was.
-    cells.append(new_code_cell(f"{verdict}assert verdict, verdict"))
-    if who == "the learner":
-        cells[exercise].source = textwrap.dedent(BY_HAND[lesson.number])
-        cells.insert(exercise + 1, new_code_cell(f"{verdict}assert verdict, verdict"))
-    else:
-        cells.insert(exercise + 1, new_code_cell(f"{verdict}assert not verdict, verdict"))
+    done = new_code_cell(f"{verdict}assert verdict, verdict")
+    # Where the learner was, the solution changes nothing.
+    cells.append(done)
+    by_hand = new_code_cell(textwrap.dedent(BY_HAND[lesson.number]))
+    cells[exercise + 1 : exercise + 1] = [new_code_cell(f"{verdict}assert not verdict, verdict"), by_hand, done]
     outcome = play(lesson, tmp_path, cells)
     clean_up(lesson, engine)
     assert outcome.error == ""
@@ -511,21 +497,26 @@ def test_a_foreign_name_is_an_error_and_stays_unharmed(
         assert belongings(engine) == seen
 
 
-def test_with_an_owner_it_runs_beside_foreign_things_of_the_same_names(
+def test_run_all_twice_proves_all_beside_foreign_things_of_the_same_names_also_after_a_break(
     lesson: Lesson, engine: Engine, tmp_path: Path
 ) -> None:
     images.ensure(engine, "alpine")
     taken = lesson.names
+    environment = {**as_somebody_elses(engine, tmp_path), "DOCKERLAB_OWNER": "ana"}
+    middle = lesson.cells.index(lesson.code[-4])
     with foreign_things(engine, sorted(taken["container"]), sorted(taken["volume"])) as state:
         before, seen = state(), belongings(engine)
-        environment = {**as_somebody_elses(engine, tmp_path), "DOCKERLAB_OWNER": "ana"}
-        outcome = play(lesson, tmp_path, environment=environment)
-        assert outcome.error == ""
+        assert play(lesson, tmp_path, lesson.cells[:middle], environment).error == ""
+        assert belongings(engine) > seen, "a kernel that ends in the middle leaves what it made"
+        outcome = play(lesson, tmp_path, lesson.cells * 2, environment)
+        assert (outcome.error, outcome.cells) == ("", 2 * len(lesson.code))
+        assert outcome.passed, f"not all is proven: {outcome.verdicts}"
+        assert f"{lesson.number}-exercise" in outcome.verdicts
         assert state() == before
         assert belongings(engine) == seen
 
 
-def test_all_run_on_a_new_private_engine_with_images_from_a_bundle(
+def test_on_a_new_private_engine_with_images_from_a_bundle_all_claims_are_proven_and_rendered(
     engine: Engine, private_home: Path, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "images.tar"
@@ -535,3 +526,8 @@ def test_all_run_on_a_new_private_engine_with_images_from_a_bundle(
     new = find("private", start=False)
     assert new.url == private.url(private_home) != engine.url
     assert belongings(new) == set()
+    assert lessons.proven(outcomes, new).startswith(
+        f"{len(SYLLABUS['claims'])} of the course's {len(SYLLABUS['claims'])} "
+    )
+    pages.write(outcomes, new, tmp_path / "site")
+    assert_whole(tmp_path / "site")

@@ -155,10 +155,13 @@ class Evidence:
         """Run a program that only reads in a running container of the lab."""
         return Exec(container["Id"], command, env=env or {}).call(self.engine.client)
 
-    def probe(self, image: str, command: Sequence[str], mounts: Sequence[Mount] = ()) -> Output:
+    def probe(
+        self, image: str, command: Sequence[str], mounts: Sequence[Mount] = (), user: str | None = None
+    ) -> Output:
         """Run a program in a fresh container that is removed at once, to see what it sees."""
         labels = {**self.belongings.labels, PROBE_LABEL: "yes"}
-        result = Run(image, command, mounts=mounts, labels=labels, detach=False, remove=True).call(self.engine.client)
+        run = Run(image, command, mounts=mounts, user=user, labels=labels, detach=False, remove=True)
+        result = run.call(self.engine.client)
         assert isinstance(result, Output)
         return result
 

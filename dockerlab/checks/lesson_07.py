@@ -1,0 +1,113 @@
+"""Lesson 07: a backup that was restored."""
+
+from __future__ import annotations
+
+from ..belongings import is_anonymous
+from ..commands import Volume
+from .evidence import Evidence
+from .servers import Copy, ask, copies, servers
+from .verdict import NotYet, check
+
+_LEDGER = "SELECT count(*), md5(string_agg(ledger::text, ' ' ORDER BY n)) FROM ledger"
+
+
+@check(
+    "K13",
+    "a volume is backed up by a temporary container that runs tar, and restored the same way",
+    expected="a volume whose files are all older than itself, unpacked by a container that had it alone and is gone",
+    hints=(
+        "tar keeps the time of each file. Which of your volumes is younger than all that it holds?",
+        "Pack a volume by a container with --rm, remove the volume, and unpack the archive the same way.",
+        "docker run --rm -v my-data:/source … tar czf …; docker volume rm my-data;"
+        " docker run --rm -v my-data:/target … tar xzf ….",
+    ),
+)
+def _restored(evidence: Evidence) -> str:
+    seen = "No volume was filled by a container that had it alone and is gone."
+    made = _births(evidence)
+    for name in evidence.volumes.keys() & made.keys():
+        unpacked = any(set(each["volumes"]) == {name} and each["time"] > made[name] for each in evidence.removed)
+        if is_anonymous(name) or not unpacked:
+            continue
+        times = _file_times(evidence, name)
+        old = [time for time in times if time < made[name]]
+        if old and len(old) == len(times):
+            return f"{name} was made after its {len(old)} files were: a container that is gone unpacked them."
+        younger = len(times) - len(old)
+        seen = f"{name} has {len(old)} files that are older than itself, and {younger} that were written to it since."
+    raise NotYet(seen)
+
+
+def _births(evidence: Evidence) -> dict[str, float]:
+    """When each volume was made, of those that this sitting made."""
+    # CreatedAt will not do: on Engine 20.10 it changes with what is written there. Nor will the last event that says
+    # create: there is one for each container that is run on a volume.
+    births: dict[str, float] = {}
+    for event in evidence.events:
+        name = evidence.belongings.short(event["Actor"]["ID"])
+        if (event["Type"], event["Action"]) == ("volume", "create"):
+            births.setdefault(name, event["timeNano"] / 1e9)
+        elif (event["Type"], event["Action"]) == ("volume", "destroy"):
+            births.pop(name, None)
+    return births
+
+
+def _file_times(evidence: Evidence, volume: str) -> list[float]:
+    mount = Volume(evidence.belongings.full(volume), "/volume", read_only=True)
+    with evidence.fresh("alpine", [mount]) as container:
+        # The archive that the engine sends of them has whole seconds only.
+        found = [evidence.stat(container, f"/{entry.name}") for entry, _ in evidence.files(container, "/volume")]
+    return [file["mtime"] for file in found if file]
+
+
+@check(
+    "K20",
+    "a copy of a database's files taken while it writes may not be whole",
+    expected="two copies of a running server's files: one that lacks rows of its ledger, and one that lacks none",
+    hints=(
+        "Which copies of the server's volume do you have, and how was each of them taken?",
+        "Copy the volume once while rows are written, once with the server paused or stopped; restore both.",
+        "four_copies(db) does it. Where the live copy came out whole by luck, call it again.",
+    ),
+)
+def _torn(evidence: Evidence) -> str:
+    found = copies(evidence)
+    told = [f"{name} {_told(copy)}" for name, copy in found.items()]
+    torn = [copy for copy in found.values() if not copy.starts or copy.missing]
+    if torn and any(copy.is_whole for copy in found.values()):
+        return f"{'; '.join(told)}."
+    raise NotYet(f"{'; '.join(told) or 'No volume has a copy of the files of a server that runs'}.")
+
+
+def _told(copy: Copy) -> str:
+    if not copy.starts:
+        return "does not start, or has no ledger"
+    return f"lacks {copy.missing} of {copy.last} rows" if copy.missing else f"has all {copy.rows} rows"
+
+
+@check(
+    "07-exercise",
+    "a second server, on a volume of its own, has the rows of the first",
+    expected="shop and new-shop both run, on two volumes, and new-shop has the same ledger",
+    hints=(
+        "Which of the four copies can you trust? Take such a one now.",
+        'back_up with consistent="pause" or "stop", restore into a new volume, then Postgres(lab, "new-shop", …).',
+        'back_up(lab, "shop-data", "safe.tar.gz", consistent="pause"); restore(lab, "safe.tar.gz", "new-data");'
+        ' Postgres(lab, "new-shop", volume="new-data", password="secret", database="shop").',
+    ),
+)
+def _moved(evidence: Evidence) -> str:
+    found = {server["Name"]: (server, volume) for server, volume in servers(evidence)}
+    missing = [name for name in ("shop", "new-shop") if name not in found]
+    if missing:
+        raise NotYet(f"No server {' and no '.join(missing)} runs on a volume.")
+    (shop, old), (new_shop, new) = found["shop"], found["new-shop"]
+    if old == new:
+        raise NotYet(f"Both run on {old}: that is no copy, and dangerous.")
+    ours, theirs = (ask(evidence, server, _LEDGER) for server in (shop, new_shop))
+    if theirs.exit_code:
+        raise NotYet(f"new-shop does not tell its ledger: {theirs.text.strip().splitlines()[-1]}")
+    (rows, digest), (new_rows, new_digest) = (said.text.strip().split("|") for said in (ours, theirs))
+    if digest != new_digest:
+        raise NotYet(f"shop's ledger has {rows} rows, new-shop's has {new_rows}, and they are not the same.")
+    return f"new-shop on {new} has the same {new_rows} rows as shop on {old}."

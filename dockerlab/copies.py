@@ -1,0 +1,82 @@
+"""Four ways to copy a database while a program writes to it, and what each copy holds once it is restored."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from .backup import back_up, restore
+from .checks import Evidence
+from .checks.servers import Copy, copies
+from .errors import CommandError
+from .postgres import Postgres
+
+__all__ = ["four_copies"]
+
+# How to hold a server's containers while its files are copied; the last one ends the program that writes.
+_FILES: dict[str, Literal["live", "pause", "stop"]] = {"live": "live", "paused": "pause", "stopped": "stop"}
+# Rows 1, 2, 3 …, a hundred to a transaction, and a checkpoint after each. A server makes one by itself every few
+# minutes; here nobody waits for it. The shell counts, since a loop in the server would outlive its client.
+_INSERT = "INSERT INTO ledger SELECT generate_series($((n + 1)), $((n + 100))); CHECKPOINT;"
+_WRITE = f'n=0; while :; do echo "{_INSERT}"; n=$((n + 100)); done | psql -Xq -h 127.0.0.1 -U "$0" -d "$1"'
+# Rows to be there before the first copy begins, and seconds for them to come.
+_ROWS, _PATIENCE = 5_000, 60.0
+_COUNT = "SELECT count(*), coalesce(max(n), 0) FROM ledger"
+
+
+def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
+    """Copy a running server's data in four ways, each while a program writes rows to its table `ledger`.
+
+    The program numbers its rows without a gap and commits them in that order: a copy that has row 500 and is whole has
+    500 rows. Returns a DataFrame with a row for each way (`live`, `paused`, `stopped`, `pg_dump`): whether a server
+    `starts` on the restored copy, how many rows were `committed` before the last one in it, how many `rows` it has, and
+    how many are `missing`. A live copy may be whole by luck: the frame has what came out this time.
+
+    Left behind, for a closer look: the table; in `folder`, `<server>-<way>.tar.gz` and `<server>.dump`; the volumes
+    `<server>-<way>`; and in the server a database `dumped`. What a former call left is replaced. Raises `CommandError`
+    where the program does not get to write.
+    """
+    lab, writer = db.lab, f"{db.name}-writer"
+    user, database = str(db.url.username), str(db.url.database)
+    db.sql("DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (n int PRIMARY KEY, at timestamptz DEFAULT now())")
+    db.sql("DROP DATABASE IF EXISTS dumped")
+    db.sql("CREATE DATABASE dumped")
+    archives = {way: Path(folder, f"{db.name}-{way}.tar.gz") for way in _FILES}
+    network = f"container:{db.name}"
+    lab.run(db.image, ["sh", "-c", _WRITE, user, database], name=writer, network=network)
+    try:
+        _wait_for_rows(db, writer)
+        db.dump(dump := Path(folder, f"{db.name}.dump"))
+        for way, consistent in _FILES.items():
+            back_up(lab, db.volume, archives[way], consistent=consistent, progress=False)
+    finally:
+        lab.remove(writer, volumes=True, force=True)
+    db.start()  # it runs already; now it answers as well
+    for way, archive in archives.items():
+        restore(lab, archive, f"{db.name}-{way}", replace=True, progress=False)
+    found = copies(Evidence(lab.engine, lab.belongings, 0))
+    dumped = Postgres(lab, db.name, user=user, password=str(db.url.password), database="dumped")
+    dumped.load(dump)
+    rows, last = dumped.sql(_COUNT).iloc[0]
+    dumped.close()
+    outcomes = {way: found[f"{db.name}-{way}"] for way in _FILES} | {"pg_dump": Copy(True, int(rows), int(last))}
+    table = [(each.starts, each.last, each.rows, each.missing) for each in outcomes.values()]
+    index = pd.Index(outcomes, name="copied")
+    return pd.DataFrame(table, index, ["starts", "committed", "rows", "missing"])
+
+
+def _wait_for_rows(db: Postgres, writer: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with db.engine.connect() as connection:
+            rows = connection.exec_driver_sql(_COUNT).one()[0]
+        if rows >= _ROWS:
+            return
+        box = db.lab.container(writer)
+        if box.status != "running" or time.monotonic() > deadline:
+            said = box.logs(tail=3).decode(errors="replace").strip()
+            raise CommandError(f"{writer} does not write to {db.name}.", f"It is {box.status}, and said: {said}")
+        time.sleep(0.05)

@@ -24,7 +24,7 @@ pytestmark = needs_root
 # What a program may open and start here may be less than Podman would ask for.
 LIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
 FILL = """cd /v; mkdir -m 1777 d; echo 1 >'d/a b'; ln d/* h; ln -s /etc out; mkfifo f; chmod 6755 h; chmod 700 .
-touch -t 202001010000 d/*"""
+touch -h -t 202001010000 d/* f out"""  # whole seconds: Podman rounds
 
 
 @pytest.fixture(scope="module")

@@ -191,10 +191,11 @@ def _row(pen: Pen, row: Row, left: float, right: float, y: float, *, lost: bool)
     shortest = "" if row.mark == MARKS["A"] else row.word.partition(",")[0]
     wordings = [f"just {row.word}"] * row.fresh + [row.word, shortest]
     room = right - left - 16
-    spare = room - width(row.path, 11.5, bold=row.fresh, mono=True) - 12
-    word = next((words for words in wordings if width(words, 10.5, bold=row.fresh) <= spare), wordings[-1])
+    whole = width(row.path, 11.5, bold=row.fresh, mono=True)
+    fitting = (words for words in wordings if width(words, 10.5, bold=row.fresh) + 12 <= room - whole)
+    word = next(fitting, wordings[-1])
     taken = width(word, 10.5, bold=row.fresh) + 12 if word else 0
-    if room - taken < SHORTEST_PATH and taken > spare:
+    if room - taken < min(SHORTEST_PATH, whole):
         word, taken = "", 0
     path = elide(row.path, room - taken, 11.5, bold=row.fresh, mono=True)
     ink = "lost" if lost else "ink"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .containers import DASHED, DOTTED, draw_tag
 from .geometry import Pill, PlacedItem, Wire
 from .pen import Pen, number
-from .text import elide, elide_end
+from .text import elide, elide_end, elide_start
 
 __all__ = ["draw_item", "draw_pill", "draw_socket", "draw_wire"]
 
@@ -68,7 +68,8 @@ def _words(pen: Pen, placed: PlacedItem) -> str:
     room = box.w - (30 if item.kind == "tmpfs" else 24)
     y = box.y + {"volume": 37, "bind": 36, "tmpfs": 28}[item.kind] + (8 if item.kind == "tmpfs" and item.ghost else 0)
     muted = "muted" if item.ghost or not item.named else "ink"
-    name = elide(item.name, room - (12 if item.named else 0), 13, bold=True, mono=item.number == 1)
+    shorten = elide_start if item.kind == "bind" else elide
+    name = shorten(item.name, room - (12 if item.named else 0), 13, bold=True, mono=item.number == 1)
     parts = [
         pen.text(
             box.middle,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 
-__all__ = ["clean", "elide", "elide_end", "first_fitting", "width"]
+__all__ = ["clean", "elide", "elide_end", "elide_start", "first_fitting", "width"]
 
 # Advance widths of DejaVu Sans for U+0020 to U+007E in hundredths of an em: of the fonts that stand behind `system-ui`
 # and `sans-serif` it is the widest, so what fits by it fits in the others.
@@ -66,6 +66,14 @@ def elide(text: str, room: float, size: float, *, bold: bool = False, mono: bool
 def elide_end(text: str, room: float, size: float, *, bold: bool = False, mono: bool = False) -> str:
     """The text, its end replaced by … where it is wider than `room`."""
     return _fit(text, room, lambda t: width(t, size, bold=bold, mono=mono), share=1.0)
+
+
+def elide_start(path: str, room: float, size: float, *, bold: bool = False, mono: bool = False) -> str:
+    """A path, its first folders replaced by … where it is wider than `room`: the last ones tell which it is."""
+    path = clean(path)
+    ends = (f"…{path[at:]}" for at, character in enumerate(path) if at and character == "/")
+    fitting = (text for text in (path, *ends) if width(text, size, bold=bold, mono=mono) <= room)
+    return next(fitting, None) or elide(path, room, size, bold=bold, mono=mono)
 
 
 def first_fitting(wordings: Sequence[str], room: float, size: float, *, bold: bool = False) -> str:

@@ -24,7 +24,7 @@ from ..errors import CommandError, NotFoundError
 from ..lab import Lab
 from .base import Panel, action
 from .choice import Choice
-from .look import table
+from .look import side_by_side, table
 
 __all__ = ["Backup"]
 
@@ -211,16 +211,18 @@ class Backup(Panel):
             self._choose = ""
         parts = []
         if self.result is not None:
-            parts.append(table(pd.DataFrame(self.result.rows(), columns=["", "the last result"])))
+            facts = pd.Series(dict(self.result.rows())).to_frame()
+            parts.append(table(facts, "The last result", index=True, header=False))
         if self._contents is not None:
             frame = self._contents[["name", "kind", "mode", "owner", "size"]]
+            frame = frame.assign(size=frame["size"].map(bytes_in_words))
             title = f"In the archive: {len(frame):,} entries" + (f", the first {SHOWN}" if len(frame) > SHOWN else "")
             parts.append(table(frame.head(SHOWN), title))
         if self.comparison is not None:
             parts.append(
                 table(self.comparison.assign(bytes=self.comparison["bytes"].map(bytes_in_words)), "Side by side")
             )
-        self._shown.value = "".join(parts)
+        self._shown.value = side_by_side(parts)
 
     def _more_words(self) -> Sequence[str]:
         return [str(found) for found in (self.result, self._contents, self.comparison) if found is not None]

@@ -330,9 +330,9 @@ class Panel:
             for title, names in self.story
         ]
         aside = _classed(ipywidgets.HBox([self._buttons[name] for name in self.aside]), "dl-row", "dl-aside")
-        story = _classed(ipywidgets.HBox([*groups, aside]), "dl-story")
+        story = _classed(ipywidgets.HBox(groups), "dl-story")
         work = _classed(ipywidgets.HBox([self._working, self._cancel]), "dl-row")
-        head = ipywidgets.HTML(heading(self.title, self.lead))
+        head = _classed(ipywidgets.HBox([ipywidgets.HTML(heading(self.title, self.lead)), aside]), "dl-head")
         children = [head, story, self._terminal, self._alert, work, self._picture, self._happened, *self._more()]
         return _classed(ipywidgets.VBox(children), "dockerlab-panel")
 

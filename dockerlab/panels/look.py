@@ -13,7 +13,18 @@ import pandas as pd
 
 from ..errors import DockerLabError
 
-__all__ = ["STYLE", "Line", "Progress", "error_box", "heading", "progress_bar", "sentences", "table", "transcript"]
+__all__ = [
+    "STYLE",
+    "Line",
+    "Progress",
+    "error_box",
+    "heading",
+    "progress_bar",
+    "sentences",
+    "side_by_side",
+    "table",
+    "transcript",
+]
 
 SENTENCES = 5
 COMMANDS = 4  # of one action, in sight
@@ -104,9 +115,14 @@ def sentences(told: Sequence[str]) -> str:
     return f'<div role="status">{listed}</div>'
 
 
-def table(frame: pd.DataFrame, caption: str = "", *, index: bool = False) -> str:
+def table(frame: pd.DataFrame, caption: str = "", *, index: bool = False, header: bool = True) -> str:
     """A DataFrame as a table, its texts escaped."""
-    html: str = frame.to_html(index=index, border=0, classes="dl-table", justify="left", na_rep="")
+    html: str = frame.to_html(index=index, header=header, border=0, classes="dl-table", justify="left", na_rep="")
     if caption:
-        html = html.replace("<thead>", f"<caption>{escape(caption)}</caption><thead>", 1)
+        html = html.replace(">", f"><caption>{escape(caption)}</caption>", 1)
     return f'<div class="dl-wide">{html}</div>'
+
+
+def side_by_side(tables: Sequence[str]) -> str:
+    """Tables in a row, as far as there is room."""
+    return f'<div class="dl-side-by-side">{"".join(tables)}</div>' if tables else ""

@@ -15,7 +15,7 @@ from ..errors import CommandError, NotFoundError
 from ..lab import Lab
 from ..postgres import Postgres
 from .base import Panel, action
-from .look import table
+from .look import side_by_side, table
 
 __all__ = ["Persistence"]
 
@@ -156,7 +156,7 @@ class Persistence(Panel):
             (self.proof, "The proof", True),
         ]
         tables = [table(frame, caption, index=index) for frame, caption, index in shown if frame is not None]
-        self._tables.value = f'<div class="dl-side-by-side">{"".join(tables)}</div>' if tables else ""
+        self._tables.value = side_by_side(tables)
 
     def _more_words(self) -> Sequence[str]:
         return [str(frame) for frame in (self.before, self.after, self.proof) if frame is not None]
@@ -167,7 +167,9 @@ class Persistence(Panel):
             took = self.seconds.get(step)
             done = f"{took:.1f} s" if took is not None else "to come"
             mark, style = ("●", "dl-done") if took is not None else ("○", "dl-to-come")
-            items.append(f'<li class="{style}"><i aria-hidden="true">{mark}</i> <b>{escape(name)}</b> {done}</li>')
+            items.append(
+                f'<li class="{style}"><i aria-hidden="true">{mark}</i> <b>{escape(name)}</b> <span>{done}</span></li>'
+            )
         return f'<ol class="dl-timeline" aria-label="Steps">{"".join(items)}</ol>'
 
     def _forget(self) -> None:

@@ -393,6 +393,19 @@ BY_HAND = {
         %docker volume rm cache
         left = lab.volumes()
         """,
+    "09": """
+        from dockerlab.cli import invoke
+
+        invoke(lab, f"run --rm -v {orphan}:/from:ro -v by-hand:/to alpine cp -a /from/. /to")
+        %docker run -d --name by-hand-db -v by-hand:/var/lib/postgresql/data postgres:16-alpine
+        Postgres(lab, "by-hand-db", password="secret").close()
+        rows = lab.exec("by-hand-db", "psql -U postgres -c 'COPY orders TO STDOUT'").text
+        invoke(lab, "exec -i shop-db psql -U postgres -c 'COPY orders FROM STDIN'", rows)
+        %docker pause shop-db
+        %docker run --rm -v shop-data:/source -v $(pwd):/backup alpine tar czf /backup/by-hand.tar.gz -C /source .
+        %docker unpause shop-db
+        rehearsal = "left to the check"
+        """,
 }
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Arguments = argparse.Namespace
 NOTEBOOKS = ROOT / "notebooks"
 TEST_HOME = STATE / "test"
+# They wait for engines more than they compute; each process has an engine of its own.
+ALL_TESTS = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -107,12 +109,12 @@ def _run(chosen: Arguments, wanted: Sequence[str] = ()) -> tuple[list[Any], Engi
 
 
 def test(chosen: Arguments) -> int:
-    """Run the tests with pytest, which gets all arguments that are not ours."""
+    """Run the tests with pytest, which gets all arguments that are not ours; without any, all tests side by side."""
     import pytest
 
     _check_clone()
     os.chdir(ROOT)
-    return int(pytest.main(chosen.rest))
+    return int(pytest.main(chosen.rest or ALL_TESTS))
 
 
 def doctor(chosen: Arguments) -> int:

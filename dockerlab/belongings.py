@@ -19,7 +19,7 @@ OWNER_LABEL = "dockerlab.owner"
 # A container inherits the labels of its image, so what marks an image as built here must be another one: a foreign
 # container made of such an image stays foreign.
 BUILT_LABEL = "dockerlab.built"
-# Marks what is there for a backup or restore only; its value says for which. The pictures leave it out.
+# Marks what is there for a backup or restore only; its value is that of the `Underway`. The pictures leave it out.
 HELPER_LABEL = "dockerlab.helper"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")

@@ -15,7 +15,7 @@ from snapshots import AFTER, BEFORE, NAMELESS, READER, SNAPSHOTS, STAND_IN, bind
 
 from dockerlab.draw import Theme, draw
 from dockerlab.draw.palette import COLOURS
-from dockerlab.draw.text import elide, width
+from dockerlab.draw.text import elide, elide_start, width
 from dockerlab.storage import Snapshot
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -87,6 +87,9 @@ def test_a_writable_layer_lists_its_files_with_a_mark_and_a_word_each() -> None:
     assert "~ | /etc/motd | copied up" in said
     assert "\N{MINUS SIGN} | /etc/issue | hidden, still in the image" in said
     assert "12.3 kB" in said
+    before = box("writer", files="A/note")
+    after = replace(before, changes=box("", files="A/note|D/etc/profile").changes)
+    assert "/etc/profile | just hidden, still in the image" in words(drawn(snap([after]), snap([before])))
 
 
 def test_files_beyond_the_room_are_counted() -> None:
@@ -225,7 +228,13 @@ def test_text_and_edges_stand_out_as_wcag_asks(which: int) -> None:
 
 @given(st.text(max_size=60), st.floats(0, 300), st.booleans(), st.booleans())
 def test_elided_text_fits(text: str, room: float, bold: bool, mono: bool) -> None:
-    assert width(elide(text, room, 12, bold=bold, mono=mono), 12, bold=bold, mono=mono) <= room
+    for cut in (elide, elide_start):
+        assert width(cut(text, room, 12, bold=bold, mono=mono), 12, bold=bold, mono=mono) <= room
+
+
+def test_a_folder_keeps_the_end_of_its_path() -> None:
+    for room, shown in ((300, "/home/ana/notebooks/my-code"), (150, "…/notebooks/my-code"), (80, "…/my-code")):
+        assert elide_start("/home/ana/notebooks/my-code", room, 12, mono=True) == shown
 
 
 def test_a_path_is_elided_in_its_middle() -> None:

@@ -11,6 +11,7 @@ import docker.types
 import requests
 from docker import DockerClient
 
+from ..belongings import HELPER_LABEL as LABEL
 from ..engine.find import Engine
 from ..errors import BackupError
 from . import tar
@@ -19,8 +20,6 @@ __all__ = ["IMAGE", "LABEL", "Door", "run_once"]
 
 # Its content does not matter: nothing of it runs to read or write a volume.
 IMAGE = "alpine"
-# Marks what is there for a backup or restore only; its value is that of the `Underway`.
-LABEL = "dockerlab.helper"
 FOLDER = "dockerlab-volume"
 WAIT_SECONDS = 3600
 # Each owner of something below "$1", once.

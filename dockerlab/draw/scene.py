@@ -285,7 +285,7 @@ def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> 
             alive = container.id in here and container.running
             memory = Memory(container.name, mount.target, mount.limit, mount.used, alive)
             emptied = not alive and (container.name, mount.target) in kept
-            gone = "gone: not running" if container.id in here else "gone with its container"
+            gone = "gone: not running" if container.id in here else "gone: removed"
             lines = (memory_in_words(memory), "gone on stop") if alive else (gone,)
             yield Item(
                 _store(container, mount),

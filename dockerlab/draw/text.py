@@ -71,9 +71,9 @@ def elide_end(text: str, room: float, size: float, *, bold: bool = False, mono: 
 def elide_start(path: str, room: float, size: float, *, bold: bool = False, mono: bool = False) -> str:
     """A path, its first folders replaced by … where it is wider than `room`: the last ones tell which it is."""
     path = clean(path)
-    ends = (f"…{path[at:]}" for at, character in enumerate(path) if at and character == "/")
+    ends = [f"…{path[at:]}" for at, character in enumerate(path) if at and character == "/"]
     fitting = (text for text in (path, *ends) if width(text, size, bold=bold, mono=mono) <= room)
-    return next(fitting, None) or elide(path, room, size, bold=bold, mono=mono)
+    return next(fitting, None) or elide([path, *ends][-1], room, size, bold=bold, mono=mono)
 
 
 def first_fitting(wordings: Sequence[str], room: float, size: float, *, bold: bool = False) -> str:

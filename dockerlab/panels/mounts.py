@@ -54,7 +54,7 @@ class Mounts(Panel):
         self, lab: Lab, *, name: str = "mounts-box", volume: str = "mounts-data", folder: str | Path | None = None
     ) -> None:
         self.name, self.volume = name, volume
-        self._given, self._own = folder, None if folder else Folder("mounts-")
+        self._given, self._own = folder, None if folder else Folder("my-")
         self._columns: list[tuple[str, list[str]]] = []
         #: The DataFrame of `five_stores()`, once it was run.
         self.experiment: pd.DataFrame | None = None
@@ -132,7 +132,7 @@ class Mounts(Panel):
     def fill_from_image(self) -> pd.Series:
         """Mount each store, empty, over a folder of the image: which of them show the image's files?"""
         fresh = f"{self.volume}-fresh"
-        with Folder("mounts-empty-") as empty:
+        with Folder("my-empty-") as empty:
             stores: dict[str, list[Mount]] = {
                 "writable layer": [],
                 "anonymous volume": [Anonymous("/var")],

@@ -72,6 +72,8 @@ def _removed(container: Container, before: Snapshot, after: Snapshot, told: set[
     for name in _sources(container, "volume"):
         if name in told or name not in volumes:
             continue
+        if name not in rest and not volumes[name].anonymous:
+            continue  # what has a name never goes with its container: its end is told by itself
         told.add(name)
         if name not in rest:
             parts.append(f"{_called(volumes[name])} went with it")

@@ -153,6 +153,14 @@ def test_a_removed_containers_anonymous_volume_went_or_stays() -> None:
     assert told(before, snap([], [volume(NAMELESS, anonymous=True)])) == [f"{layer}; {name} stays, now unused"]
 
 
+def test_a_volume_with_a_name_is_removed_by_itself() -> None:
+    before = snap([box("writer", mounts=[on("my-data", "/data")])], [volume("my-data", "writer")])
+    assert told(before, snap()) == [
+        "writer removed; its writable layer, with nothing in it, went with it",
+        "volume my-data removed; what was in it is gone",
+    ]
+
+
 def test_a_stopped_container_keeps_its_layer_and_loses_its_memory() -> None:
     writer = box("writer", files="A/a", mounts=[memory("/m")])
     stopped = replace(writer, state="exited")

@@ -42,8 +42,6 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
     lab, writer = db.lab, f"{db.name}-writer"
     user, database = str(db.url.username), str(db.url.database)
     db.sql("DROP TABLE IF EXISTS ledger; CREATE TABLE ledger (n int PRIMARY KEY, at timestamptz DEFAULT now())")
-    db.sql("DROP DATABASE IF EXISTS dumped")
-    db.sql("CREATE DATABASE dumped")
     archives = {way: Path(folder, f"{db.name}-{way}.tar.gz") for way in _FILES}
     network = f"container:{db.name}"
     lab.run(db.image, ["sh", "-c", _WRITE, user, database], name=writer, network=network)
@@ -58,6 +56,8 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
     for way, archive in archives.items():
         restore(lab, archive, f"{db.name}-{way}", replace=True, progress=False)
     found = copies(Evidence(lab.engine, lab.belongings, 0))
+    db.sql("DROP DATABASE IF EXISTS dumped")
+    db.sql("CREATE DATABASE dumped")
     dumped = Postgres(lab, db.name, user=user, password=str(db.url.password), database="dumped")
     dumped.load(dump)
     rows, last = dumped.sql(_COUNT).iloc[0]

@@ -387,6 +387,14 @@ BY_HAND = {
         %docker exec vault sh -c 'echo 12345 > /vault/key'
         df = lab.exec("vault", "df -k /vault")
         """,
+    "07": """
+        %docker stop shop
+        %docker run --rm -v shop-data:/source -v $(pwd):/backup alpine tar czf /backup/mine.tar.gz -C /source .
+        %docker start shop
+        %docker run --rm -v mine:/target -v $(pwd):/backup alpine tar xzf /backup/mine.tar.gz -C /target
+        mine = Postgres(lab, "new-shop", volume="mine", password="secret", database="shop")
+        rows = mine.sql("SELECT count(*) FROM ledger")
+        """,
     "08": """
         %docker run --name old-app -v /a -v cache:/c alpine true
         %docker rm -v old-app

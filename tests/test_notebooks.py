@@ -387,6 +387,13 @@ BY_HAND = {
         %docker exec vault sh -c 'echo 12345 > /vault/key'
         df = lab.exec("vault", "df -k /vault")
         """,
+    "06": """
+        (desk / "colours").write_text("blue")
+        %docker volume create orders
+        %docker run -d --name webshop -v orders:/orders --mount type=tmpfs,target=/sessions \\
+          --mount type=bind,source=$(pwd),target=/settings,readonly alpine sleep infinity
+        shops = lab.containers()
+        """,
     "07": """
         %docker stop shop
         %docker run --rm -v shop-data:/source -v $(pwd):/backup alpine tar czf /backup/mine.tar.gz -C /source .

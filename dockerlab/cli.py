@@ -19,7 +19,7 @@ from .errors import CommandError, EngineError
 from .lab import Lab
 from .lines import Line
 from .refusals import explained
-from .words import Command
+from .words import Command, redact_message
 
 __all__ = ["invoke"]
 
@@ -102,7 +102,9 @@ def _expand(line: str, environment: dict[str, str]) -> list[str]:
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     if done.returncode:
-        raise CommandError("The shell cannot read this line.", f"It said: {done.stderr.strip()}", "Look at its quotes.")
+        # Its first line says why; a further one of bash's quotes all of ours.
+        said = redact_message(done.stderr.partition("\n")[0], [*line.split(), line])
+        raise CommandError("The shell cannot read this line.", f"It said: {said}", "Look at its quotes and brackets.")
     return done.stdout.split("\0")[:-1] if line else []
 
 

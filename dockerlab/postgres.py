@@ -118,7 +118,8 @@ class Postgres:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.remove()
+        with contextlib.suppress(NotFoundError):
+            self.remove()
 
     # The server
 
@@ -161,8 +162,14 @@ class Postgres:
             )
 
     def remove(self) -> None:
-        """Shut it down cleanly and remove the container; its volume stays, an anonymous one too."""
-        self.stop()
+        """Shut it down cleanly and remove the container; its volume stays, an anonymous one too.
+
+        One that has ended already is just removed. Raises `PostgresError` as `stop()` does, and leaves the container.
+        """
+        if self.container.status in _ENDED:
+            self.close()
+        else:
+            self.stop()
         self.lab.remove(self.container)
 
     def close(self) -> None:
@@ -236,8 +243,7 @@ class Postgres:
         password = str(self._login.password or "")
         if password in (self._login.username, self._login.database):
             password = ""  # Starred out, the message could not name the user any more.
-        secrets = (password, *re.findall(r"(?i)password\s+'((?:[^']|'')+)", text))
-        return redact_message(text, [*(f"PASSWORD={secret}" for secret in secrets), query])
+        return redact_message(text, [f"PASSWORD={password}", query, text])
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:

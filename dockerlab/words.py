@@ -22,12 +22,17 @@ _NAME = r"[\w.-]*(?:PASS|SECRET|TOKEN|CREDENTIAL|_PWD|(?<![A-Za-z0-9])KEY(?![A-Z
 _FLAG = re.compile(rf"--?{_NAME}", re.IGNORECASE)
 # A whole word, as an option's value is one: what follows the "=" is secret to its end.
 _PAIR = re.compile(rf"((?:--?[\w-]*=)?{_NAME}=)(.+)", re.IGNORECASE | re.DOTALL)
-# Within a longer text: a shell's assignment, a connection's settings, JSON, SQL's PASSWORD '…', a URL's login.
+# Within a longer text: a shell's assignment, a connection's settings, JSON, SQL's PASSWORD and a URL's login. SQL says
+# a text in four ways ('…', E'…', U&'…', $tag$…$tag$), and where its end is missing the refusal quotes all of it.
 _INSIDE = [
     re.compile(rf"((?<![\w.-]){_NAME}(?:\s*=|['\"]\s*:)\s*)('[^']*'|\"[^\"]*\"|[^\s;&|'\")]+)", re.IGNORECASE),
-    re.compile(r"(PASSWORD\s+)('(?:[^']|'')*')", re.IGNORECASE),
+    re.compile(
+        r"(PASSWORD\s+)(E'(?:[^'\\]|\\.|'')*(?:'|\Z)|(?:U&)?'(?:[^']|'')*(?:'|\Z)|\$(\w*)\$.*?(?:\$\3\$|\Z))",
+        re.IGNORECASE | re.DOTALL,
+    ),
     re.compile(r"(://[^:/@\s]*:)([^@/\s]+(?=@))"),
 ]
+_QUOTES = re.compile(r"\A(?:(?:E|U&)?'|\"|\$\w*\$)|(?:'|\"|\$\w*\$)\Z", re.IGNORECASE)
 _STARS = r"\1***"
 # Nearly every line is without: one look for a sign of them spares it the rest.
 _SIGN = re.compile("PASS|SECRET|TOKEN|CREDENTIAL|PWD|KEY|://", re.IGNORECASE)
@@ -125,5 +130,6 @@ def _secrets(words: Sequence[str]) -> Iterator[str]:
         elif match := _PAIR.fullmatch(word):
             yield match[2]
         else:
-            yield from (match[2].strip("'\"") for pattern in _INSIDE for match in pattern.finditer(word))
+            found = (_QUOTES.sub("", match[2]) for pattern in _INSIDE for match in pattern.finditer(word))
+            yield from filter(None, found)
         before = word

@@ -260,6 +260,11 @@ def test_a_server_that_was_killed_is_not_said_to_be_shut_down(lab: Lab) -> None:
     assert "Exit status 137" in str(caught.value)
     db.start()
     assert len(db.sql("SELECT * FROM users")) == 3
+    db.container.kill()
+    db.remove()  # a container that has ended goes as any other; its data stay
+    with serve(lab) as again:
+        assert len(again.sql("SELECT * FROM users")) == 3
+        again.remove()
 
 
 def test_a_paused_server_can_be_stopped(lab: Lab) -> None:

@@ -36,6 +36,11 @@ SECRET = "hunter2-Xq7"
         f"docker exec db psql 'host=localhost password={SECRET} user=admin'",
         f"docker exec db psql -c \"ALTER USER admin PASSWORD '{SECRET}'\"",
         f"docker exec db psql -c \"create role x with encrypted password  '{SECRET}''s'\"",
+        f"docker exec db psql -c \"ALTER USER x PASSWORD E'it\\\\'s {SECRET}'\"",
+        f"docker exec db psql -c \"ALTER USER x PASSWORD U&'{SECRET}'\"",
+        f"docker exec db psql -c 'ALTER USER x PASSWORD $${SECRET}$$; SELECT 1'",
+        f"docker exec db psql -c 'ALTER USER x PASSWORD $q$a$$ {SECRET}$q$'",
+        f'docker exec db psql -c "ALTER USER x PASSWORD \'{SECRET}"',
         f"docker login --username ana --password {SECRET}",
         f"docker run x --token={SECRET} --secret '{SECRET}'",
         f'docker exec api curl -d \'{{"password": "{SECRET}"}}\' localhost',
@@ -71,6 +76,14 @@ def test_what_a_program_says_loses_the_line_s_own_passwords() -> None:
     assert said == f"no such file: ***, nor 'x{SECRET}', *** cat; PGPASSWORD=***"
 
 
+@pytest.mark.parametrize("literal", ["'{}'", "E'{}'", "u&'{}'", "$${}$$", "$tag${}$tag$", "'{}"])
+def test_what_postgres_says_of_a_statement_loses_the_passwords_in_it(literal: str) -> None:
+    text = literal.format(SECRET)
+
+    for said in (f'syntax error at or near "{text}"', f"LINE 1: ALTER USER x PASSWORD {text}", f"value {SECRET} is"):
+        assert SECRET not in redact_message(said, [f"ALTER USER x PASSWORD {text}"]), said
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))), st.text("aA=:/@'\" ;\n"))
 def test_any_line_can_be_redacted(words: list[str], more: str) -> None:
     again = shlex.split(redact([*words, more]))
@@ -101,6 +114,7 @@ FAILURES: dict[str, Callable[[Lab], object]] = {
     "typed with an operator": lambda lab: invoke(
         lab, f"exec -e PGPASSWORD={SECRET} none psql | cat", out=io.StringIO()
     ),
+    "typed with a bracket": lambda lab: invoke(lab, f"exec -e PGPASSWORD={SECRET} (none psql", out=io.StringIO()),
     "typed with an open quote": lambda lab: invoke(lab, f"exec -e PGPASSWORD='{SECRET} none", out=io.StringIO()),
 }
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from .engine.find import Engine
@@ -112,10 +113,13 @@ class Belongings:
 
     def recall(self) -> None:
         """Learn what this lab noticed in another kernel, and what other labs did."""
+        lists = dict[Path, list[str]]()
         with contextlib.suppress(OSError):
-            lists = {path: path.read_text().split() for path in self._lists.glob(f"*/*.{self._place}.volumes")}
-            self._remembered.update(lists.pop(self._list, ()))
-            self._others = {name for names in lists.values() for name in names}
+            for path in sorted(self._lists.glob(f"*/*.{self._place}.volumes")):
+                with contextlib.suppress(FileNotFoundError):  # another lab's cleanup removes its list at any moment
+                    lists[path] = path.read_text().split()
+        self._remembered.update(lists.pop(self._list, ()))
+        self._others = {name for names in lists.values() for name in names}
 
     def forget(self) -> None:
         """The list is empty again: after a cleanup."""

@@ -45,10 +45,10 @@ class Claims:
                 raise
 
     def _named_by_docker(self, name: str) -> Container | None:
-        """A container of this lab's that was run without a name, so that the one it has lacks the owner's prefix."""
+        """A container without the owner's prefix that this lab may touch all the same, as one run without a name."""
         with contextlib.suppress(docker.errors.NotFound):
             found = self._client.containers.get(name)
-            return found if self._belongings.made(found.labels) else None
+            return found if self._belongings.may_touch(found.labels) else None
         return None
 
     def container(self, box: Box) -> Container:
@@ -57,9 +57,18 @@ class Claims:
         self._belongings.refuse_foreign("container", str(container.name), container.labels)
         return container
 
+    def volume_name(self, name: str) -> str:
+        """The engine's name of a volume: the owner's, else on the course's own engine that of nobody's volume."""
+        full = self._belongings.full(name)
+        if full == name or not self._belongings.private:
+            return full
+        labels = {item["Name"]: item["Labels"] for item in self._client.api.volumes()["Volumes"] or []}
+        nobodys = full not in labels and name in labels and self._belongings.may_touch(labels[name], name)
+        return name if nobodys else full
+
     def volume(self, name: str) -> str:
         """A volume that is this lab's to change; docker-py's `NotFound` where there is none."""
-        full = self._belongings.full(name)
+        full = self.volume_name(name)
         self._belongings.refuse_foreign("volume", full, self._client.api.inspect_volume(full)["Labels"])
         return full
 

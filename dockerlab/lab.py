@@ -106,9 +106,13 @@ class Lab:
             self._journal.record(str(command), command.redacted(), time.perf_counter() - start, outcome)
 
     def record(self, line: str, shown: str, seconds: float, outcome: str = "done") -> None:
-        """Note a line that was run by other means, such as `%docker`; what it made is noticed as well."""
+        """Note a line that was run by other means, such as `%docker`; what it made is noticed as well.
+
+        Raises `EngineError` where no engine answers any more; the line is noted then too.
+        """
         self._journal.record(line, shown, seconds, outcome)
-        self.belongings.notice(self.claims.containers())
+        with self._explained(commands.ListContainers()):
+            self.belongings.notice(self.claims.containers())
 
     def _prepare(self, command: commands.Command) -> commands.Command:
         """The command with names and labels of this lab, once it is clear that it touches nothing foreign."""
@@ -119,7 +123,7 @@ class Lab:
                 labels = {**command.labels, **self.belongings.labels}
                 return replace(command, name=self.belongings.full(command.name), labels=labels)
             case commands.InspectVolume():
-                return replace(command, name=self.belongings.full(command.name))
+                return replace(command, name=self.claims.volume_name(command.name))
             case commands.RemoveVolume():
                 return replace(command, name=self.claims.volume(command.name))
             case commands.Diff():
@@ -332,7 +336,8 @@ class Lab:
         the next one. Only what happened since this lab was created counts.
         """
         evidence = checks.Evidence(self.engine, self.belongings, self._started)
-        return checks.judge(id, evidence, self._failures)
+        with self._explained(commands.ListContainers()):
+            return checks.judge(id, evidence, self._failures)
 
     def cleanup(self) -> list[str]:
         """Remove what this lab made, running or not, and only that: containers, volumes, networks, images it built.

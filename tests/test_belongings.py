@@ -123,6 +123,19 @@ def test_what_another_kernel_noticed_since_can_be_recalled(make: Make) -> None:
     assert early.made(None, "1" * 64)
 
 
+def test_a_list_that_goes_while_it_is_read_costs_no_other_list(make: Make, tmp_path: Path) -> None:
+    for number, lab in enumerate(("first", "second", "third")):
+        make(lab).notice([record({"dockerlab": lab}, str(number) * 64)])
+    (gone,) = tmp_path.glob("labs/*/second.*")
+    gone.unlink()
+    gone.symlink_to(tmp_path / "nowhere")  # listed, and not there: as when another lab's cleanup was quicker
+
+    other = make("other", private=True)
+    assert not other.may_touch(None, "0" * 64)
+    assert not other.may_touch(None, "2" * 64)
+    assert other.may_touch(None, "1" * 64)
+
+
 def test_a_folder_that_cannot_be_written_costs_the_memory_across_kernels_alone(make: Make, tmp_path: Path) -> None:
     (tmp_path / "labs").write_text("a file where the folder should be")
     mine = make("demo")

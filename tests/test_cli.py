@@ -234,10 +234,11 @@ def command_of(process: str) -> str:
 
 
 def test_an_engine_that_went_away_is_said_in_three_lines(lab: Lab) -> None:
-    with pytest.raises(EngineError) as caught:
-        invoke(Lab("cut-off", engine=unreachable(lab.engine), owner="", echo=None), "rm x1", out=io.StringIO())
-
-    assert str(caught.value).startswith("The engine did not answer to: docker rm x1\n")
+    cut_off = Lab("cut-off", engine=unreachable(lab.engine), owner="", echo=None)
+    for line, asked in (("rm x1", "rm x1"), ("version", "ps -a")):
+        with pytest.raises(EngineError) as caught:
+            invoke(cut_off, line, out=io.StringIO())
+        assert str(caught.value).startswith(f"The engine did not answer to: docker {asked}\n")
 
 
 def test_a_machine_without_the_cli_says_so(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

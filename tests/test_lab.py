@@ -451,3 +451,17 @@ def test_owners_have_the_same_names_side_by_side(engine: Engine) -> None:
         assert ben.exec("writer", "cat /data/x").text == "ben\n"
         with pytest.raises(NotFoundError):
             ana.exec("writer", "true")
+
+
+def test_what_is_nobody_s_is_found_by_the_name_that_it_is_listed_with(engine: Engine) -> None:
+    name = f"nobodys-{secrets.token_hex(4)}"
+    with Lab(f"test-{secrets.token_hex(4)}", engine=engine, owner="ana", echo=None) as ana:
+        for remove in (ana.remove_volume, lambda name: ana.plan_prune(all=True).apply()):
+            engine.client.volumes.create(name)
+            assert name in names(ana.volumes()) and ana.inspect_volume(name)["Name"] == name
+            remove(name)
+            assert name not in names(ana.volumes(all=True))
+        engine.client.containers.create("alpine", "true", name=name)
+        assert name in names(ana.containers())
+        ana.remove(name)
+        assert name not in names(ana.containers(all=True))

@@ -225,10 +225,12 @@ def test_an_engine_that_went_away(lab: Lab) -> None:
         lambda: cut_off.container("x1"),
         lambda: cut_off.images(),
         lambda: cut_off.cleanup(),
+        lambda: cut_off.check("K1"),
     ):
         said = refusal(act, EngineError)
         assert said.startswith("The engine did not answer to: docker ")
         assert "doctor" in said
+    assert "stand-in" not in cut_off.engine._repr_html_() and "API 1.41" in cut_off.engine._repr_html_()
 
 
 def test_near_names_are_the_most_alike_or_else_what_there_is() -> None:

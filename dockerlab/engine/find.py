@@ -59,13 +59,12 @@ class Engine:
         return f"{self.title} · {_without_login(self.url)}"
 
     def _repr_html_(self) -> str:
-        standins = sorted(
-            {
-                image.labels["dockerlab.standin"]
-                for image in self.client.images.list(filters={"label": "dockerlab.standin"})
-            }
-        )
-        note = f" · <em>stand-in images: {escape(', '.join(standins))}</em>" if standins else ""
+        try:
+            found = self.client.images.list(filters={"label": "dockerlab.standin"})
+        except (DockerException, RequestException):  # it went away; what it was can still be said
+            found = []
+        standins = ", ".join(sorted({image.labels["dockerlab.standin"] for image in found}))
+        note = f" · <em>stand-in images: {escape(standins)}</em>" if standins else ""
         return (
             '<div style="font-family: var(--jp-ui-font-family, sans-serif); font-size: var(--jp-ui-font-size1, 13px);'
             ' color: var(--jp-ui-font-color1, inherit);">'

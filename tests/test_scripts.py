@@ -1,0 +1,102 @@
+"""A lesson's `lab.script()`, run by a shell on a clean engine, leaves what the lesson left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell
+
+from dockerlab import Lab, lessons, verify
+from dockerlab.belongings import is_anonymous
+from dockerlab.engine.find import Engine
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+class Additions:
+    """What has come to an engine since this was made."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._api, self._before = engine.client.api, set[str]()
+        self._before = {*self._containers(), *self._volumes()}
+
+    def _containers(self) -> set[str]:
+        return {item["Id"] for item in self._api.containers(all=True)} - self._before
+
+    def _volumes(self) -> set[str]:
+        return {item["Name"] for item in self._api.volumes()["Volumes"] or ()} - self._before
+
+    def all(self) -> Counter[tuple[object, ...]]:
+        """Containers with image, settings and mounts, and volumes; anonymous volumes are alike."""
+        found = Counter[tuple[object, ...]](("volume", _alike(name)) for name in self._volumes())
+        for record in map(self._api.inspect_container, self._containers()):
+            mounts = (
+                (mount["Type"], _alike(mount.get("Name", mount["Source"])), mount["Destination"], mount["RW"])
+                for mount in record["Mounts"]
+            )
+            config, is_running = record["Config"], record["State"]["Running"]
+            found[record["Name"], config["Image"], is_running, frozenset(config["Env"]), frozenset(mounts)] += 1
+        return found
+
+    def remove(self) -> None:
+        for container in self._containers():
+            self._api.remove_container(container, v=True, force=True)
+        for volume in self._volumes():
+            self._api.remove_volume(volume)
+
+
+def _alike(volume: str) -> str:
+    return "anonymous" if is_anonymous(volume) else volume
+
+
+def play(path: Path, folder: Path) -> Path:
+    """Run a lesson up to where it would clean up; return its sitting's script, which lies where the lesson worked."""
+    notebook = nbformat.read(path, as_version=4)
+    (end,) = (place for place, cell in enumerate(notebook.cells) if cell.id == "cleanup")
+    notebook.cells[end:] = [new_code_cell("_ = open('replay.sh', 'w').write(lab.script())")]
+    copy = folder / path.name
+    nbformat.write(notebook, copy)
+    (outcome,) = lessons.run([copy], report=lambda outcome: None)
+    assert outcome.passed, outcome
+    (script,) = folder.rglob("replay.sh")
+    return script
+
+
+def letters(folder: Path) -> dict[str, pd.DataFrame]:
+    """What is in the archives of the volume that holds the same each time, but for when it was written."""
+    frames = {path.name: verify(path).frame() for path in folder.glob("my-data*.tar.gz")}
+    return {name: frame.drop(columns="time").sort_values("name", ignore_index=True) for name, frame in frames.items()}
+
+
+# Each with a check of what is there at the lesson's end, asked of what the shell made.
+@pytest.mark.parametrize(("number", "check"), [("02", "02-exercise"), ("03", "K19"), ("07", "07-exercise")])
+def test_a_shell_makes_the_same_again(engine: Engine, tmp_path: Path, number: str, check: str) -> None:
+    (path,) = lessons.choose(NOTEBOOKS, [number])
+    additions = Additions(engine)
+    try:
+        script = play(path, tmp_path)
+        folder, lines, left, archives = script.parent, script.read_text(), additions.all(), letters(script.parent)
+        additions.remove()
+        for each in folder.iterdir():
+            each.unlink()
+
+        lab = Lab(f"lesson-{number}", engine=engine, owner="", echo=None)
+        environment = os.environ | engine.cli_env()
+        shell = subprocess.run(
+            ["sh"], input=lines, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert shell.returncode == 0, shell.stdout + shell.stderr
+        assert additions.all() == left
+        again = letters(folder)
+        assert again.keys() == archives.keys()
+        assert all(again[name].equals(archives[name]) for name in archives)
+        verdict = lab.check(check)
+        assert verdict, verdict
+    finally:
+        additions.remove()

@@ -21,6 +21,7 @@ from dockerlab import DockerLabError
 from dockerlab.backup import tar, verify
 from dockerlab.backup.contents import Entries, differences, hazard, inventory
 from dockerlab.backup.door import rooted
+from dockerlab.backup.packing import packed
 from dockerlab.errors import BackupError, NotFoundError
 
 PARTS = some.binary(min_size=1, max_size=120).filter(
@@ -127,6 +128,28 @@ def test_a_file_beyond_8_gb_keeps_its_size_for_every_tar(tmp_path: Path) -> None
     entry = next(pieces)
     assert isinstance(entry, tar.Entry)
     assert entry.size == size == sum(map(len, pieces))
+
+
+# Compressed by several threads
+
+
+@given(some.lists(some.one_of(some.binary(max_size=99), some.integers(0, 200_000).map(os.urandom)), max_size=9))
+def test_any_chunks_are_packed_into_one_gzip(chunks: list[bytes]) -> None:
+    assert gzip.decompress(b"".join(packed(chunks))) == b"".join(chunks)
+
+
+def test_what_does_not_shrink_is_stored_and_what_shrinks_is_not_however_they_are_mixed(tmp_path: Path) -> None:
+    noise, text = os.urandom(1 << 20), b" ".join(b"%d" % number for number in range(150_000))[: 1 << 20]
+    sizes = {}
+    mixed = [noise, text, noise[: 1 << 19] + text[: 1 << 19]]
+    for name, chunks in {"noise": [noise] * 3, "text": [text] * 3, "mixed": mixed}.items():
+        path = tmp_path / name
+        path.write_bytes(b"".join(packed(chunks)))
+        unpacked = subprocess.run(["gzip", "-dc"], input=path.read_bytes(), capture_output=True, check=True).stdout
+        assert unpacked == b"".join(chunks)
+        sizes[name] = path.stat().st_size / sum(map(len, chunks))
+        assert path.read_bytes() == b"".join(packed(chunks))  # of the same always the same
+    assert 1 < sizes["noise"] < 1.001 and sizes["text"] < 0.5 and sizes["mixed"] < 0.75
 
 
 # Whether it is whole

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +15,13 @@ from .underway import Underway
 __all__ = ["Draft", "destination"]
 
 
-class Draft(io.RawIOBase):
+class Draft:
     """A file to write to, under another name in the same folder; `publish` gives it its own, and a `.sha256`.
 
     Until then, whatever happens, an older file of that name stays. Raises `BackupError` where the disk is full.
     """
 
     def __init__(self, work: Underway, path: Path) -> None:
-        super().__init__()
         self.path, self.size, self._digest = path, 0, hashlib.sha256()
         self._draft, self._seal = work.draft(path.parent), work.draft(path.parent)
         with self._explained():
@@ -35,28 +33,20 @@ class Draft(io.RawIOBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._file.close()
 
     @property
     def digest(self) -> str:
         """The SHA-256 of what was written, in hexadecimal digits."""
         return self._digest.hexdigest()
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data).cast("B")
+    def write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
         self._digest.update(rest)
         self.size += len(rest)
         with self._explained():
             while rest:
                 rest = rest[self._file.write(rest) :]
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def keep(self) -> Path:
         """Have it on the disk, under a name that is not for long: it goes at the end of the work."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
-
-from isal import igzip_threaded
 
 from ..commands import Bind, Run, Volume
 from ..engine import images
@@ -19,17 +16,13 @@ from ..lab import Lab
 from . import tar
 from .door import IMAGE, Door
 from .draft import Draft, destination
+from .packing import packed
 from .progress import Progress, metered, volume_size
 from .results import Result, count, size
 from .underway import Underway
 from .volumes import exists, explained, named, now, prepared, recorded, used_since, users
 
 __all__ = ["Backup", "Tally", "back_up", "save"]
-
-# Level 2 is as fast as 1, and its archives no larger than those of `tar czf`.
-LEVEL = 2
-# One compresses, one writes: more where there are more, but the engine's stream is seldom faster than four.
-THREADS = max(2, min(4, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,10 +156,8 @@ class Tally:
 
 def save(door: Door, draft: Draft, tally: Tally, meter: Callable[[int], object]) -> None:
     """Write what is in a volume into a `.tar.gz`, and count it."""
-    opened = igzip_threaded.open(draft, "wb", compresslevel=LEVEL, threads=THREADS)  # type: ignore[no-untyped-call]
-    with opened as compressed:
-        for data in tar.write(_counted(door.read(), tally, meter)):
-            compressed.write(data)
+    for data in packed(tar.write(_counted(door.read(), tally, meter))):
+        draft.write(data)
 
 
 def _counted(pieces: Iterable[tar.Piece], tally: Tally, meter: Callable[[int], object]) -> Iterator[tar.Piece]:

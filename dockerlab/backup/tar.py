@@ -95,21 +95,20 @@ def read(chunks: Iterable[bytes]) -> Iterator[Piece]:
 
 
 def write(pieces: Iterable[Piece], folder: bytes = ROOT) -> Iterator[bytes]:
-    """The same entries as a tar, below `folder`, in chunks of about a mebibyte if the pieces are no larger."""
+    """The same entries as a tar, below `folder`, in chunks of a mebibyte; the last is another size."""
     held: list[bytes | memoryview] = []
-    length = size = 0
+    room, size = CHUNK, 0
     for piece in pieces:
+        data: bytes | memoryview
         if isinstance(piece, Entry):
-            header = padding(size) + encode(piece, folder)
-            held.append(header)
-            length += len(header)
-            size = piece.size
+            data, size = padding(size) + encode(piece, folder), piece.size
         else:
-            held.append(piece)
-            length += len(piece)
-        if length >= CHUNK:
-            yield b"".join(held)
-            held, length = [], 0
+            data = piece
+        while len(data) >= room:
+            yield b"".join([*held, data[:room]])
+            held, data, room = [], data[room:], CHUNK
+        held.append(data)
+        room -= len(data)
     yield b"".join([*held, padding(size), END])
 
 

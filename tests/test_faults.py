@@ -10,13 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+from busy import Client, busy, counted
 from content import helpers, item, listing, put
 from engines import ROOT, mounted, needs_private_engine, needs_root, wait_until
 
@@ -363,74 +362,10 @@ def test_a_volume_is_restored_by_one_at_a_time(victim: Victim, archive: Path) ->
 # A database is written to throughout
 
 
-class Client:
-    """Writes rows, each in two tables in one transaction, and keeps its own log of what was committed."""
-
-    def __init__(self, db: Postgres) -> None:
-        self._db, self.committed, self._ends = db, 0, threading.Event()
-        db.sql("CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE two (id int PRIMARY KEY)")
-        self._thread = threading.Thread(target=self._write)
-        self._thread.start()
-
-    def _write(self) -> None:
-        number = 0
-        while not self._ends.is_set():
-            try:
-                with psycopg.connect(self._db.url.set(drivername="postgresql").render_as_string(False)) as connection:
-                    # Where the connection broke off, a commit may have gone through that was not answered.
-                    number = connection.execute("SELECT coalesce(max(id), 0) FROM one").fetchone()[0]  # type: ignore[index]
-                    connection.commit()
-                    self.committed = number
-                    while not self._ends.is_set():
-                        number += 1
-                        connection.execute("INSERT INTO one VALUES (%s)", (number,))
-                        connection.execute("INSERT INTO two VALUES (%s)", (number,))
-                        connection.commit()
-                        self.committed = number
-            except (psycopg.Error, DockerLabError, OSError):
-                time.sleep(0.02)
-
-    def wait_for_more(self) -> None:
-        now = self.committed
-        wait_until(lambda: self.committed > now + 5)
-
-    def close(self) -> None:
-        self._ends.set()
-        self._thread.join()
-
-
 @pytest.fixture(scope="module")
 def server(engine: Engine) -> Iterator[tuple[Postgres, Client]]:
-    with (
-        Lab("test-faults", engine=engine, owner="", echo=None) as lab,
-        Postgres(lab, "db", volume="pgdata", user="admin", password="secret", database="shop") as db,
-    ):
-        client = Client(db)
-        try:
-            yield db, client
-        finally:
-            client.close()
-
-
-# A server in single-user mode does what a server does after a crash, and asks for no password.
-COUNT = """
-rm -f "$PGDATA/postmaster.pid"
-found=$(echo "SELECT (SELECT count(*) FROM one) || ' ' || (SELECT max(id) FROM one) || ' ' ||
-        (SELECT count(*) FROM two) || ' ' || (SELECT max(id) FROM two) AS found" | tr '\\n' ' ' |
-    postgres --single shop 2>/tmp/log | sed -n 's/.*found = "\\(.*\\)".*/\\1/p')
-[ "$found" ] && echo "$found" || { cat /tmp/log; exit 1; }
-"""
-
-
-def rows(lab: Lab, volume: str) -> int:
-    """The rows in a volume as a server on it sees them: the same in both tables, without a gap."""
-    mounts = [Volume(volume, "/var/lib/postgresql/data")]
-    words = ["sh", "-c", COUNT]
-    done = lab.run("postgres:16-alpine", words, user="70:70", mounts=mounts, detach=False, remove=True)
-    assert done.exit_code == 0, done.text
-    one, last_one, two, last_two = (int(word) for word in done.text.split())
-    assert one == last_one == two == last_two
-    return one
+    with busy(engine) as (db, client):
+        yield db, client
 
 
 @pytest.mark.parametrize("way", ["stop", "pause"])
@@ -438,15 +373,17 @@ def test_a_backup_of_a_busy_database_restores_to_all_that_was_committed(
     server: tuple[Postgres, Client], tmp_path: Path, way: str
 ) -> None:
     db, client = server
+    committed = []
     for number in range(ROUNDS):
-        client.wait_for_more()
-        before = client.committed
-        backup = back_up(db.lab, "pgdata", tmp_path / "pg.tar.gz", consistent=way, progress=False)  # type: ignore[arg-type]
+        before = client.wait_for_more()
+        back_up(db.lab, "pgdata", tmp_path / f"{number:02}.tar.gz", consistent=way, progress=False)  # type: ignore[arg-type]
         db.start()
-        after = client.committed
-        restore(db.lab, backup.path, "copy", progress=False)
-        assert before <= rows(db.lab, "copy") <= after + 1, number
-        db.lab.remove_volume("copy")
+        committed.append((before, client.committed))
+    found = counted(db.lab, tmp_path)
+    assert len(found) == ROUNDS
+    for (before, after), line in zip(committed, found, strict=True):
+        one, last_one, two, last_two = (int(word) for word in line.split())
+        assert one == last_one == two == last_two and before <= one <= after + 1
 
 
 def test_a_dump_of_a_busy_database_loads_to_all_that_was_committed(
@@ -456,8 +393,7 @@ def test_a_dump_of_a_busy_database_loads_to_all_that_was_committed(
     db.psql("CREATE DATABASE copy")
     copy = Postgres(db.lab, "db", user="admin", password="secret", database="copy")
     for number in range(ROUNDS):
-        client.wait_for_more()
-        before = client.committed
+        before = client.wait_for_more()
         made = dump(db, tmp_path / "pg.dump")
         after = client.committed
         load(copy, made.path)

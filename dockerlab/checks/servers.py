@@ -84,7 +84,7 @@ def copies(evidence: Evidence) -> dict[str, Copy]:
         own = ask(evidence, server, "SELECT system_identifier FROM pg_control_system()").text.strip()
         words = ["sh", "-c", _READ_COPIES, "sh", *login(server)]
         said = evidence.probe(server["Config"]["Image"], words, mounts, user="postgres").text
-        for name, identifier, *numbers in map(str.split, said.splitlines()):
+        for name, identifier, *numbers in map(str.split, sorted(said.splitlines())):
             if identifier == own:
                 found[name] = Copy(bool(numbers), *map(int, numbers))
     return found

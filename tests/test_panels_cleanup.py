@@ -39,6 +39,15 @@ def test_it_makes_one_volume_of_each_kind(panel: Cleanup) -> None:
     assert states == {"shop": "running", "old-shop": "exited"}
 
 
+def test_where_there_are_volumes_the_story_begins_with_them(lab: Lab, panel: Cleanup) -> None:
+    def emphasised() -> list[str]:
+        return [name for name, button in panel._buttons.items() if "dl-next" in button._dom_classes]
+
+    assert emphasised() == ["make"]
+    lab.create_volume("my-own")
+    wait_until(lambda: emphasised() == ["look_inside"])
+
+
 def test_verdicts_follow_the_engines_version() -> None:
     there = snap([], [volume("used", "web"), volume("named"), volume(NAMELESS, anonymous=True)])
     before_23, since_23 = verdicts(there, "1.41"), verdicts(there, "1.42")

@@ -109,7 +109,7 @@ def _drum(pen: Pen, placed: PlacedItem) -> str:
 def _folder(pen: Pen, placed: PlacedItem) -> str:
     box = placed.box
     x, y, w, h = box.x, box.y, box.w, box.h
-    back = f"M{number(x)},{number(y + 16)} v-11 a5,5 0 0 1 5,-5 h{TAB} l9,9 H{number(x + w - 5)} a5,5 0 0 1 5,5 v10 z"
+    back = f"M{number(x)},{number(y + 16)} v-11 a5,5 0 0 1 5,-5 h{TAB} l9,9 H{number(x + w - 5)} a5,5 0 0 1 5,5 v2 z"
     front = (
         f"M{number(x)},{number(y + 16)} H{number(x + w)} V{number(y + h - 5)} a5,5 0 0 1 -5,5 "
         f"H{number(x + 5)} a5,5 0 0 1 -5,-5 z"

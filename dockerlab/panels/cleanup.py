@@ -72,7 +72,7 @@ class Cleanup(Panel):
     """
 
     title = "Cleaning up"
-    lead = "Unused volumes pile up, some without a name. See what each command would take, before it does."
+    lead = "Unused volumes pile up. See what each command would take, before it does."
     story = (
         ("Something to clean up", ("make",)),
         ("The chosen volume", ("look_inside", "remove")),
@@ -163,6 +163,10 @@ class Cleanup(Panel):
         self._done.clear()
 
     # What it adds to the base
+
+    def _next(self) -> str:
+        following = super()._next()
+        return "look_inside" if following == "make" and self.snapshot.volumes else following
 
     def _inputs(self) -> Mapping[str, ipywidgets.Widget]:
         return {"The chosen volume": self._choice.ui}

@@ -121,6 +121,10 @@ class LabPage:
         self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }")
         self.page.evaluate(_KERNEL_ANSWERS)
 
+    def shut_down(self) -> None:
+        """End the kernel: with one for each notebook that was ever open, a small machine would run out of memory."""
+        self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
+
     def code_cells(self) -> list[NotebookNode]:
         """The code cells as they are now, with their outputs."""
         return [from_dict(cell) for cell in self.page.evaluate(_CODE)]

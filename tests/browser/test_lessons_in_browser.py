@@ -29,6 +29,7 @@ def lesson(request: pytest.FixtureRequest, server: Server, browser: Browser) -> 
         lab_page.open(server.url(name))
         lab_page.run_all()
         yield lab_page
+        lab_page.shut_down()
 
 
 def assert_all_cells_ran(lesson: LabPage) -> None:

@@ -16,70 +16,42 @@ LAB = "backup"
 
 def add_commands(commands: Any) -> None:
     """Add the four words to the subparsers of a command line; each sets `do` to what does it and returns its status."""
-    added = _command(commands, backup, "back a volume up into a .tar.gz")
+    added = _command(commands, "backup", "back_up", "back a volume up into a .tar.gz")
     added.add_argument("volume", metavar="VOLUME")
     added.add_argument("path", nargs="?", type=Path, metavar="PATH", help="(without: VOLUME.tar.gz, here)")
     ways = "what to do where running containers use it: they run again afterwards"
     added.add_argument("--consistent", choices=("stop", "pause", "live"), help=ways)
-    added = _command(commands, verify, "read an archive to its end, and say whether it is whole")
+    added = _command(commands, "verify", "verify", "read an archive to its end, and say whether it is whole")
     added.add_argument("path", type=Path, metavar="PATH")
-    added = _command(commands, restore, "restore a volume from an archive, and compare the two")
+    added = _command(commands, "restore", "restore", "restore a volume from an archive, and compare the two")
     added.add_argument("path", type=Path, metavar="PATH")
     added.add_argument("volume", metavar="VOLUME")
     added.add_argument("--replace", action="store_true", help="what the volume holds goes, once all went well")
-    added = _command(commands, rehearse, "restore an archive into a volume of its own, compare, and remove that")
+    about = "restore an archive into a volume of its own, compare, and remove that"
+    added = _command(commands, "rehearse", "rehearse", about)
     added.add_argument("path", type=Path, metavar="PATH")
 
 
-def backup(chosen: argparse.Namespace) -> int:
-    """Back a volume up."""
-    from .backup import back_up
-
-    print(back_up(_lab(chosen), chosen.volume, chosen.path, consistent=chosen.consistent, progress=_progress(chosen)))
-    return 0
-
-
-def verify(chosen: argparse.Namespace) -> int:
-    """Read an archive to its end."""
-    from .backup import verify
-
-    print(verify(chosen.path))
-    return 0
-
-
-def restore(chosen: argparse.Namespace) -> int:
-    """Restore a volume."""
-    from .backup import restore
-
-    print(restore(_lab(chosen), chosen.path, chosen.volume, chosen.replace, progress=_progress(chosen)))
-    return 0
-
-
-def rehearse(chosen: argparse.Namespace) -> int:
-    """Rehearse a restore."""
-    from .backup import rehearse
-
-    print(rehearse(_lab(chosen), chosen.path, progress=_progress(chosen)))
-    return 0
-
-
-def _command(commands: Any, do: Any, about: str) -> argparse.ArgumentParser:
+def _command(commands: Any, word: str, function: str, about: str) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = commands.add_parser(
-        do.__name__, help=about, description=f"{about.capitalize()}.", allow_abbrev=False
+        word, help=about, description=f"{about.capitalize()}.", allow_abbrev=False
     )
     added.add_argument("--quiet", "-q", action="store_true", help="show no progress")
-    if do is not verify:
+    if word != "verify":
         added.add_argument("--lab", default=LAB, metavar="NAME", help="whose volumes and containers it may change")
     # An engine that answers is taken, or the private one; none is installed for this.
-    added.set_defaults(do=do, engine=False, yes=False)
+    added.set_defaults(do=_do, function=function, engine=False, yes=False)
     return added
 
 
-def _lab(chosen: argparse.Namespace) -> Any:
-    from .lab import Lab
+def _do(chosen: argparse.Namespace) -> int:
+    from . import backup
 
-    return Lab(chosen.lab, echo=lambda line: print(line, file=sys.stderr))
+    given = {name: getattr(chosen, name) for name in ("volume", "path", "consistent", "replace") if name in chosen}
+    if "lab" in chosen:
+        from .lab import Lab
 
-
-def _progress(chosen: argparse.Namespace) -> bool:
-    return sys.stdout.isatty() and not chosen.quiet
+        lab = Lab(chosen.lab, echo=lambda line: print(line, file=sys.stderr))
+        given |= {"lab": lab, "progress": sys.stdout.isatty() and not chosen.quiet}
+    print(getattr(backup, chosen.function)(**given))
+    return 0

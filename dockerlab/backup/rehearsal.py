@@ -14,8 +14,7 @@ from ..lab import Lab
 from .archive import Archive
 from .door import IMAGE
 from .progress import Progress
-from .restoring import checked, fill
-from .results import Result, count, size
+from .restoring import Unpacked, checked, fill
 from .underway import Underway
 from .volumes import explained, prepared
 
@@ -49,31 +48,20 @@ pg_ctl stop -w -m fast >/dev/null
 
 
 @dataclass(frozen=True, repr=False)
-class Rehearsal(Result):
-    """A restore that was tried and went well: `compared` entries were as in the archive.
+class Rehearsal(Unpacked):
+    """A restore that was tried and went well, of which nothing is left.
 
     `server` is what a Postgres server on it said of itself and its databases; empty where the archive holds none.
     """
 
-    path: Path
-    engine: str
-    seconds: float
-    compared: int
-    files: int
-    content: int
     server: str
-    notes: tuple[str, ...]
 
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "rehearsed", str(self.path)
-        yield "outcome", "this backup restores"
-        yield "on", self.engine
-        yield "took", f"{self.seconds:.1f} s, and nothing of it is left"
-        yield "compared", f"{count(self.compared, 'entry', 'entries')}, all as in the archive"
-        yield "holds", f"{count(self.files, 'file')}, {size(self.content)}"
+        yield "outcome", "this backup restores; nothing of the rehearsal is left"
+        yield from super().rows()
         if self.server:
             yield "server", self.server
-        yield from (("note", note) for note in self.notes)
 
 
 def rehearse(lab: Lab, path: str | Path, *, progress: Progress = True) -> Rehearsal:
@@ -91,16 +79,7 @@ def rehearse(lab: Lab, path: str | Path, *, progress: Progress = True) -> Rehear
         lab.engine.client.volumes.create(scratch, labels=work.labels)
         notes = fill(work.door(scratch), source, progress)
         server, more = _start_server(work, source, scratch)
-    return Rehearsal(
-        path,
-        repr(lab.engine),
-        perf_counter() - start,
-        len(source.entries),
-        source.files,
-        source.content,
-        server,
-        (*notes, *more),
-    )
+    return Rehearsal.of(source, lab, start, (*notes, *more), server)
 
 
 def _start_server(work: Underway, source: Archive, volume: str) -> tuple[str, list[str]]:

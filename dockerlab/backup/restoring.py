@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Self
 
 from ..commands import Bind, Run, Volume
 from ..engine import images
@@ -26,14 +27,13 @@ from .saving import Tally, save
 from .underway import Underway
 from .volumes import exists, explained, named, prepared, recorded, users
 
-__all__ = ["Restored", "checked", "fill", "restore"]
+__all__ = ["Restored", "Unpacked", "checked", "fill", "restore"]
 
 
 @dataclass(frozen=True, repr=False)
-class Restored(Result):
-    """A volume that holds just what an archive does; `compared` is how many entries were seen to be the same."""
+class Unpacked(Result):
+    """An archive that was unpacked into a volume; `compared` is how many entries were seen to be the same."""
 
-    volume: str
     path: Path
     engine: str
     seconds: float
@@ -41,18 +41,34 @@ class Restored(Result):
     files: int
     content: int
     digest: str
-    replaced: bool
     notes: tuple[str, ...]
-    line: str
+
+    @classmethod
+    def of(cls, source: Archive, lab: Lab, start: float, notes: Iterable[str], *more: object) -> Self:
+        """The result of what began at `start` (of `perf_counter`); `more` are a child's own fields."""
+        facts = len(source.entries), source.files, source.content, source.digest, tuple(notes)
+        return cls(source.path, repr(lab.engine), perf_counter() - start, *facts, *more)
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        yield "restored", f"the volume {self.volume}" + (", in place of what it held" if self.replaced else "")
-        yield "from", str(self.path)
         yield "on", self.engine
         yield "took", f"{self.seconds:.1f} s"
         yield "compared", f"{count(self.compared, 'entry', 'entries')}, all as in the archive"
         yield "holds", f"{count(self.files, 'file')}, {size(self.content)}"
         yield from (("note", note) for note in self.notes)
+
+
+@dataclass(frozen=True, repr=False)
+class Restored(Unpacked):
+    """A volume that holds just what an archive does."""
+
+    volume: str
+    replaced: bool
+    line: str
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        yield "restored", f"the volume {self.volume}" + (", in place of what it held" if self.replaced else "")
+        yield "from", str(self.path)
+        yield from super().rows()
         yield "much like", self.line
 
 
@@ -102,19 +118,7 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         notes = fill(door, source, progress)
         _refuse_used(lab, volume, name, own=door.id)
         work.note(target=None)
-    return Restored(
-        volume,
-        path,
-        repr(lab.engine),
-        perf_counter() - start,
-        len(source.entries),
-        source.files,
-        source.content,
-        source.digest,
-        full,
-        notes,
-        line,
-    )
+    return Restored.of(source, lab, start, notes, volume, full, line)
 
 
 def checked(work: Underway, path: Path, volume: str) -> Archive:

@@ -20,6 +20,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from docker.models.containers import Container
 from nbformat.v4 import new_code_cell, new_notebook
 from webpages import assert_whole
 
@@ -467,32 +468,54 @@ def clean_up(lesson: Lesson, engine: Engine) -> None:
 
 @contextmanager
 def foreign_things(engine: Engine, names: Iterable[str], volumes: Sequence[str] = ()) -> Iterator[Callable[[], object]]:
-    """Someone else's containers and volumes on this engine; yields a call that tells how they are, byte for byte."""
+    """Someone else's containers and volumes on this engine; yields a call that tells how they are, byte for byte.
+
+    Beside those of these names: two volumes that nothing uses, one of them anonymous, a network, and an image's name.
+    """
     client = engine.client
     mounts = [f"{volume}:/theirs/{volume}" for volume in volumes]
     boxes = [client.containers.create("alpine", "sleep 1h", name=name, volumes=mounts) for name in names]
     boxes[0].start()
+    unused = [client.volumes.create("theirs-unused"), client.volumes.create()]
+    network, image = client.networks.create("theirs"), client.images.get("alpine")
+    assert image.tag("theirs", "1.0")
+
+    @contextmanager
+    def shelf() -> Iterator[Container]:
+        """A container that has what nothing uses, for as long as it is looked at."""
+        mounts = [f"{volume.name}:/theirs/{number}" for number, volume in enumerate(unused)]
+        box = client.containers.create("alpine", "true", volumes=mounts)
+        try:
+            yield box
+        finally:
+            box.remove()
 
     def state() -> object:
         now = [client.containers.get(str(box.id)) for box in boxes]
         mounts = [sorted(box.attrs["Mounts"], key=lambda mount: mount["Destination"]) for box in now]  # in any order
         seen = [(box.name, box.attrs["State"], box.attrs["Config"], mounts) for box in now]
-        files = [hashlib.sha256(b"".join(box.get_archive("/theirs")[0])).hexdigest() for box in now]
-        return seen, files, [client.volumes.get(volume).attrs for volume in volumes]
+        with shelf() as other:
+            places = [*((box, "/theirs") for box in now), (other, "/theirs/0"), (other, "/theirs/1")]
+            files = [hashlib.sha256(b"".join(box.get_archive(path)[0])).hexdigest() for box, path in places]
+        kept = [client.volumes.get(volume).attrs for volume in (*volumes, *(volume.name for volume in unused))]
+        return seen, files, kept, client.networks.get(str(network.id)).attrs, client.images.get("theirs:1.0").id
 
     try:
-        for box in boxes:
-            with io.BytesIO() as archive:
-                with tarfile.open(fileobj=archive, mode="w") as tar:
-                    for folder in ("theirs", *(f"theirs/{volume}" for volume in volumes)):
-                        tar.addfile(tarfile.TarInfo(f"{folder}/{box.name}"))
-                assert box.put_archive("/", archive.getvalue())
+        with shelf() as other:
+            for box, folders in (*((box, volumes) for box in boxes), (other, "01")):
+                with io.BytesIO() as archive:
+                    with tarfile.open(fileobj=archive, mode="w") as tar:
+                        for folder in ("theirs", *(f"theirs/{name}" for name in folders)):
+                            tar.addfile(tarfile.TarInfo(f"{folder}/{box.name}"))
+                    assert box.put_archive("/", archive.getvalue())
         yield state
     finally:
         for box in boxes:
             box.remove(force=True)
-        for volume in volumes:
-            client.volumes.get(volume).remove()
+        for volume in (*map(client.volumes.get, volumes), *unused):
+            volume.remove()
+        network.remove()
+        client.images.remove("theirs:1.0")
 
 
 def as_somebody_elses(engine: Engine, folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from requests.exceptions import HTTPError
 
 from .errors import CommandError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
-from .words import Command, argv, checked_pairs, pairs, redact
+from .words import Command, argv, checked_pairs, pairs
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -50,7 +50,6 @@ __all__ = [
     "Tmpfs",
     "Unpause",
     "Volume",
-    "redact",
 ]
 
 _PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")

@@ -97,11 +97,10 @@ class Postgres:
         # Nothing of this object: it would never be collected.
         weakref.finalize(self, _close, self.engine, self._route)
         try:
-            lab.container(name)
-        except NotFoundError:
-            self._run(volume)
-        else:
-            self._take_up(volume)
+            self._take_up_or_run(volume)
+        except BaseException:
+            self.close()  # whoever keeps the error keeps this object, and its threads, alive
+            raise
 
     def __repr__(self) -> str:
         try:
@@ -162,13 +161,9 @@ class Postgres:
             )
 
     def remove(self) -> None:
-        """Shut it down cleanly and remove the container; its volume stays, an anonymous one too.
-
-        One that has ended already is just removed. Raises `PostgresError` as `stop()` does, and leaves the container.
-        """
-        if self.container.status in _ENDED:
-            self.close()
-        else:
+        """Shut it down, raising as `stop()` does, and remove the container; its volume stays, an anonymous one too."""
+        self.close()
+        if self.container.status not in _ENDED:
             self.stop()
         self.lab.remove(self.container)
 
@@ -288,8 +283,12 @@ class Postgres:
                 lab.remove(box, volumes=True, force=True)
             raise
 
-    def _take_up(self, volume: str | None) -> None:
-        box = self.container
+    def _take_up_or_run(self, volume: str | None) -> None:
+        try:
+            box = self.container
+        except NotFoundError:
+            self._run(volume)
+            return
         self.lab.belongings.refuse_foreign("container", str(box.name), box.labels)
         other = []
         if volume and self.lab.belongings.short(volume) != self.volume:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import ENV, IMAGE, LOGIN, PASSWORD, running
+from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data, running
 
 from dockerlab import Lab, Postgres, Volume
 from dockerlab.engine.find import Engine
 from dockerlab.errors import CommandError, DockerLabError, PostgresError
 
-DATA = "/var/lib/postgresql/data"
 # Longer than any of these tests may take: who waits until then has not seen that there is nothing to wait for.
 LONG = 3600
 
@@ -73,7 +73,7 @@ def test_what_was_started_here_and_ended_makes_room_for_the_next_try(lab: Lab) -
 
 
 def test_data_of_another_major_version_is_explained_and_left_as_it_is(lab: Lab) -> None:
-    Postgres(lab, "old-db", volume="pgdata", **LOGIN).remove()
+    provide_data(lab)
     on_volume(lab, "pgdata", "echo 18 > /data/PG_VERSION")
     what, seen, next_step = refusal(lab, volume="pgdata")
     assert "another major version" in what
@@ -103,6 +103,7 @@ def test_a_server_that_does_not_answer_in_time_is_left_to_be_waited_for(lab: Lab
     assert "container is running" in seen and "still thinking" in seen
     assert "timeout=" in next_step
     assert lab.container("test-db").status == "running"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("relay to ")], "nor a way to it"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_refused_login_says_when_settings_count(db: Postgres, changes: dict[st
 
 
 def test_a_new_password_on_an_old_volume_is_refused_and_the_old_one_still_counts(lab: Lab) -> None:
-    Postgres(lab, "old-db", volume="pgdata", **LOGIN).remove()
+    provide_data(lab)
     _, seen, next_step = refusal(lab, "new-db", volume="pgdata", password="a-new-one")
     assert "password authentication failed" in seen and "first made" in next_step
     # The container runs, with the wrong password in its settings, where it does not count.
@@ -159,7 +160,8 @@ def test_a_refused_statement_shows_the_place_and_the_next_step(
 
 
 def test_a_server_that_is_stopped_is_said_to_be(lab: Lab) -> None:
-    db = Postgres(lab, "test-db", **LOGIN)
+    provide_data(lab)
+    db = Postgres(lab, "test-db", volume="pgdata", **LOGIN)
     lab.stop("test-db")
     with pytest.raises(PostgresError, match="test-db is not running") as caught:
         db.sql("SELECT 1")

@@ -20,13 +20,12 @@ import psycopg
 import pytest
 import sqlalchemy
 from engines import wait_until
-from servers import ENV, IMAGE, LOGIN, PASSWORD, running
+from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data, running
 
 from dockerlab import Bind, DockerLabError, Lab, Postgres, Volume
 from dockerlab.engine.find import Engine
 from dockerlab.errors import ForeignError, InUseError, NotFoundError, PostgresError
 
-DATA = "/var/lib/postgresql/data"
 USERS = """
 CREATE TABLE users (id SERIAL PRIMARY KEY, name VARCHAR(100));
 INSERT INTO users (name) VALUES ('Alice'), ('Bob'), ('Charlie');
@@ -38,6 +37,13 @@ SELECT * FROM users;
 def db(engine: Engine) -> Iterator[Postgres]:
     with running(engine) as server:
         yield server
+
+
+@pytest.fixture
+def lab(lab: Lab) -> Lab:
+    """A lab whose volume pgdata has a server's data; what a first start does is seen on other ones."""
+    provide_data(lab)
+    return lab
 
 
 @pytest.fixture
@@ -56,9 +62,9 @@ def serve(lab: Lab, name: str = "test-db", **changes: Any) -> Postgres:
 
 
 def test_it_starts_in_dockers_own_words_and_publishes_on_this_machine_alone(lab: Lab, shown: list[str]) -> None:
-    db = serve(lab)
+    db = serve(lab, volume="new-data")
     assert (
-        "docker run -d --name test-db -p 127.0.0.1::5432 -v pgdata:/var/lib/postgresql/data -e POSTGRES_USER=admin"
+        "docker run -d --name test-db -p 127.0.0.1::5432 -v new-data:/var/lib/postgresql/data -e POSTGRES_USER=admin"
         f" -e POSTGRES_PASSWORD={PASSWORD} -e POSTGRES_DB=testdb --label dockerlab={lab.name} postgres:16-alpine"
     ) in shown
     (binding,) = db.container.ports["5432/tcp"]
@@ -75,11 +81,11 @@ def test_it_is_not_taken_for_ready_while_its_data_is_only_being_made(lab: Lab, t
     (tmp_path / "10-slow.sql").write_text("SELECT pg_sleep(3); CREATE TABLE last_of_all (n int);")
     (tmp_path / "10-slow.sql").chmod(0o644)
     scripts = Bind(str(tmp_path), "/docker-entrypoint-initdb.d", read_only=True)
-    box = lab.run(IMAGE, name="test-db", env=ENV, ports={5432: None}, mounts=[Volume("pgdata", DATA), scripts])
+    box = lab.run(IMAGE, name="test-db", env=ENV, ports={5432: None}, mounts=[Volume("new-data", DATA), scripts])
     wait_until(lambda: lab.exec(box, "pg_isready -U admin -d testdb").exit_code == 0)
     early = lab.exec(box, "psql -U admin -d testdb -c 'SELECT * FROM last_of_all'").exit_code
 
-    db = serve(lab)
+    db = serve(lab, volume="new-data")
 
     assert early != 0, "the script was done before the test began"
     assert db.sql("SELECT count(*) AS n FROM last_of_all")["n"][0] == 0
@@ -101,7 +107,6 @@ def test_what_docker_itself_started_is_taken_up(lab: Lab) -> None:
 
 
 def test_a_container_that_does_not_run_is_made_to(lab: Lab) -> None:
-    lab.claim_volume("pgdata")
     options: dict[str, Any] = {"environment": ENV, "labels": lab.belongings.labels, "name": "test-db"}
     box = lab.engine.client.containers.create(IMAGE, volumes=[f"pgdata:{DATA}"], **options)
     for state, leave_it in (("created", lambda: None), ("exited", box.stop), ("paused", box.pause)):
@@ -138,6 +143,7 @@ def test_a_container_or_volume_of_someone_else_is_left_alone(lab: Lab, engine: E
 
 def test_people_on_one_engine_each_have_their_own(lab: Lab, engine: Engine) -> None:
     with Lab(lab.name, engine=engine, owner="ana", echo=None) as anas:
+        provide_data(anas)
         db = serve(anas)
         assert db.container.name == "ana-test-db" and db.volume == "pgdata" and "ana" not in repr(db)
         assert serve(lab).container.name == "test-db"
@@ -204,7 +210,6 @@ def test_a_second_server_on_a_volume_in_use_is_refused_by_name_before_it_is_made
 def test_a_container_that_can_write_to_the_volume_keeps_a_server_off_and_one_that_only_reads_does_not(
     lab: Lab, read_only: bool, refused: bool
 ) -> None:
-    serve(lab).remove()
     lab.run("alpine", "sleep 600", name="box", mounts=[Volume("pgdata", "/data", read_only=read_only)])
     if refused:
         with pytest.raises(InUseError, match="running container box"):
@@ -290,8 +295,9 @@ def test_one_line_says_what_it_is(db: Postgres) -> None:
 
 
 def test_waiting_is_told_in_two_lines(lab: Lab, shown: list[str]) -> None:
-    box = lab.run(IMAGE, ["sh", "-c", "sleep 3; exec docker-entrypoint.sh postgres"], name="test-db", env=ENV)
-    serve(lab, volume=None)
+    late = ["sh", "-c", "sleep 2; exec docker-entrypoint.sh postgres"]
+    box = lab.run(IMAGE, late, name="test-db", mounts=[Volume("pgdata", DATA)])
+    serve(lab)
     assert [line for line in shown if line.startswith("#") and "PowerShell" not in line][:1] == [
         "# waiting until Postgres in test-db answers …"
     ]
@@ -446,8 +452,8 @@ def test_no_password_is_in_any_error_repr_record_or_log(
     failing(lambda: db.sql(f"SELECT '{PASSWORD}'"))
     failing(lambda: serve(lab, image="alpine"))
     failing_line = ["sh", "-c", "exec docker-entrypoint.sh postgres -c no_such=$POSTGRES_PASSWORD"]
-    lab.run(IMAGE, failing_line, name="third-db", env=ENV)
-    failing(lambda: serve(lab, "third-db", volume=None))
+    lab.run(IMAGE, failing_line, name="third-db", env=ENV, mounts=[Volume("pgdata", DATA)])
+    failing(lambda: serve(lab, "third-db"))
     lab.run(IMAGE, ["sh", "-c", "echo $POSTGRES_PASSWORD; sleep 600"], name="fourth-db", env=ENV)
     failing(lambda: serve(lab, "fourth-db", volume=None, timeout=1))
     found += [lab.journal.to_string(), lab.journal.to_html(), repr(lab)]
@@ -461,6 +467,6 @@ def test_no_password_is_in_any_error_repr_record_or_log(
 
 
 def test_a_password_that_is_also_the_users_name_does_not_garble_the_message(lab: Lab) -> None:
-    serve(lab, user="admin", password="admin").close()
+    serve(lab, volume="new-data", password="admin").close()
     with pytest.raises(PostgresError, match='for user "admin"'):
-        serve(lab, user="admin", password="wrong")
+        serve(lab, volume="new-data", password="wrong")

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from docker.models.containers import Container
 from engines import needs_root, python, wait_until
-from servers import ENV, IMAGE, LOGIN, PASSWORD
+from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data
 
 from dockerlab import Lab, Postgres, Volume
 from dockerlab.engine.find import Engine
@@ -54,7 +54,8 @@ def relay(lab: Lab, echo: Container) -> Iterator[Relay]:
 @pytest.fixture
 def unpublished(lab: Lab) -> Iterator[Postgres]:
     """A server as the lesson's docker line starts it: no port is published."""
-    box = lab.run(IMAGE, name="test-db", env=ENV, mounts=[Volume("pgdata", "/var/lib/postgresql/data")])
+    provide_data(lab)
+    box = lab.run(IMAGE, name="test-db", mounts=[Volume("pgdata", DATA)])
     assert not box.ports.get("5432/tcp")
     db = Postgres(lab, "test-db", volume="pgdata", **LOGIN)
     yield db
@@ -209,6 +210,7 @@ def test_a_forgotten_server_leaves_no_thread(lab: Lab, unpublished: Postgres) ->
 
 
 def test_the_published_port_of_a_remote_engine_is_not_taken_for_one_of_this_machine(lab: Lab) -> None:
+    provide_data(lab)
     Postgres(lab, "test-db", volume="pgdata", **LOGIN).close()
     elsewhere = replace(lab.engine, url="tcp://elsewhere:2376")
     db = Postgres(Lab(lab.name, engine=elsewhere, owner="", echo=None), "test-db", volume="pgdata", **LOGIN)
@@ -221,6 +223,7 @@ def test_the_published_port_of_a_remote_engine_is_not_taken_for_one_of_this_mach
 
 @needs_root
 def test_it_is_the_way_out_of_a_container_that_has_only_the_engines_socket(lab: Lab) -> None:
+    provide_data(lab)
     Postgres(lab, "test-db", volume="pgdata", **LOGIN).close()
     code = """
 import sys

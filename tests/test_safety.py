@@ -7,13 +7,12 @@ import hashlib
 import io
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import python
+from engines import python, wait_until
 
 from dockerlab import Anonymous, Bind, DockerLabError, Lab, Tmpfs, Volume
 from dockerlab.cli import invoke
@@ -33,11 +32,9 @@ class Decoys:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        for name in self.names:
-            self("volume", "create", name)
-            self(
-                "run", "--rm", "-v", f"{name}:/v", "alpine", "sh", "-c", f"echo {name} | tee /v/a /v/b; chmod 604 /v/b"
-            )
+        mounts = [word for name in self.names for word in ("-v", f"{name}:/v/{name}")]
+        fill = "for v in /v/*; do echo $v | tee $v/a >$v/b; chmod 604 $v/b; done"
+        self("run", "--rm", *mounts, "alpine", "sh", "-c", fill)
         self("network", "create", "net")
         self("run", "-d", "--name", "writer", "-v", "in-use:/data", "--network", "net", "alpine", "sleep", "100000")
         password = ("-e", "POSTGRES_PASSWORD=theirs")
@@ -48,6 +45,10 @@ class Decoys:
         self("run", "--name", "orphan", "-v", "/anonymous", *orphan)
         self("rm", "orphan")
         self("tag", "alpine", "my-docker-app:1.0")
+        # Until Postgres in it writes nothing more by itself.
+        wait_until(lambda: b"ready to accept" in self.engine.client.api.logs("test-db", tail=1), 60)
+        self("pause", "test-db")
+        self.at_first = self.state()
 
     def __call__(self, *words: str) -> str:
         environment = os.environ | self.engine.cli_env()
@@ -71,7 +72,13 @@ class Decoys:
         state["images"] = sorted((item["Id"], sorted(item["RepoTags"] or ())) for item in api.images())
         return state
 
+    def are_unharmed(self) -> bool:
+        """Whether all is as it was at first, and nothing else is there."""
+        assert self.state() == self.at_first
+        return True
+
     def remove(self) -> None:
+        self("unpause", "test-db")
         for item in self.engine.client.api.containers(all=True):
             self("rm", "-f", "-v", item["Id"])
         self.engine.client.volumes.prune()
@@ -79,6 +86,8 @@ class Decoys:
             subprocess.run(["docker", "volume", "rm", name], env=os.environ | self.engine.cli_env(), check=False)
         self("network", "rm", "net")
         self("rmi", "my-docker-app:1.0")
+        assert not self.engine.client.api.containers(all=True)
+        assert not self.engine.client.api.volumes()["Volumes"]
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[int, int, int, float, str]]:
@@ -91,20 +100,12 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int, int, float, str]]:
     return found
 
 
-@pytest.fixture
-def decoys(stranger: Engine) -> Iterator[Decoys]:
+@pytest.fixture(scope="module")
+def standing(stranger: Engine) -> Iterator[Decoys]:
+    """Decoys for all tests: each sees that it left them as they were."""
     decoys = Decoys(stranger)
-    # Until Postgres in it writes nothing more by itself.
-    deadline = time.monotonic() + 60
-    while b"ready to accept connections" not in stranger.client.api.logs("test-db", tail=1):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    decoys("pause", "test-db")
     yield decoys
-    decoys("unpause", "test-db")
     decoys.remove()
-    assert not stranger.client.api.containers(all=True)
-    assert not stranger.client.api.volumes()["Volumes"]
 
 
 @pytest.fixture
@@ -153,10 +154,8 @@ def a_sitting(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_whole_sitting_and_its_cleanup_leave_everybody_else_s_things_as_they_were(
-    decoys: Decoys, guest: Lab, tmp_path: Path
+    standing: Decoys, guest: Lab, tmp_path: Path
 ) -> None:
-    before = decoys.state()
-
     a_sitting(guest, tmp_path)
     assert guest.plan_prune(all=True).apply()
     a_sitting_s_own = set(guest.containers()["name"])
@@ -165,16 +164,16 @@ def test_a_whole_sitting_and_its_cleanup_leave_everybody_else_s_things_as_they_w
     assert {"my-box", "from-my-app"} <= a_sitting_s_own
     assert guest.containers().empty
     assert guest.volumes().empty
-    assert decoys.state() == before, "and nothing of the lab's is left either"
+    assert standing.are_unharmed(), "and nothing of the lab's is left either"
 
 
-def test_only_the_lab_s_own_are_listed_unless_all_are_asked_for(decoys: Decoys, guest: Lab) -> None:
+def test_only_the_lab_s_own_are_listed_unless_all_are_asked_for(standing: Decoys, guest: Lab) -> None:
     guest.run("alpine", SLEEP, name="mine", mounts=[Volume("mine-too", "/data")])
 
     assert list(guest.containers()["name"]) == ["mine"]
     assert list(guest.volumes()["name"]) == ["mine-too"]
-    assert set(decoys.boxes) < set(guest.containers(all=True)["name"])
-    assert set(decoys.names) < set(guest.volumes(all=True)["name"])
+    assert set(standing.boxes) < set(guest.containers(all=True)["name"])
+    assert set(standing.names) < set(guest.volumes(all=True)["name"])
     guest.cleanup()
 
 
@@ -202,17 +201,6 @@ ACTIONS: dict[str, Callable[[Lab], object]] = {
     "remove one that is in use": lambda lab: lab.remove_volume("in-use"),
     "remove one with a name like an anonymous one's": lambda lab: lab.remove_volume("b" * 64),
 }
-
-
-@pytest.fixture(scope="module")
-def standing(stranger: Engine) -> Iterator[Decoys]:
-    """Decoys for many tests: each sees that it left them as they were."""
-    decoys = Decoys(stranger)
-    time.sleep(3)
-    decoys("pause", "test-db")
-    yield decoys
-    decoys("unpause", "test-db")
-    decoys.remove()
 
 
 LINES = [
@@ -271,14 +259,12 @@ LINES = [
 def test_what_is_not_the_lab_s_is_refused_and_unharmed(
     standing: Decoys, guest: Lab, act: Callable[[Lab], object]
 ) -> None:
-    before = standing.state()
-
     with pytest.raises(DockerLabError) as caught:
         act(guest)
 
     assert isinstance(caught.value, ForeignError)
     assert len(str(caught.value).splitlines()) == 3
-    assert standing.state() == before
+    assert standing.are_unharmed()
     assert guest.cleanup() == []
 
 
@@ -288,8 +274,6 @@ def test_no_line_that_is_typed_harms_what_is_not_the_lab_s(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Dockerfile").write_text("FROM alpine\n")
-    before = standing.state()
-
     if "prune" in line:
         out = io.StringIO()
         with contextlib.suppress(CommandError):  # an engine that has no such filter says no
@@ -299,12 +283,11 @@ def test_no_line_that_is_typed_harms_what_is_not_the_lab_s(
         with pytest.raises(ForeignError):
             typed(guest, line)
 
-    assert standing.state() == before
+    assert standing.are_unharmed()
     assert guest.cleanup() == []
 
 
 def test_a_prune_takes_the_lab_s_own_beside_what_stays(standing: Decoys, guest: Lab) -> None:
-    before = standing.state()
     guest.create_volume("mine")
     left = guest.run("alpine", SLEEP, mounts=[Anonymous("/x")])
     guest.remove(left, force=True)
@@ -315,11 +298,10 @@ def test_a_prune_takes_the_lab_s_own_beside_what_stays(standing: Decoys, guest: 
     assert set(plan.removes["name"]) == {"mine", orphan}
     assert "unused" in plan.foreign
     assert set(plan.apply()) == {"mine", orphan}
-    assert standing.state() == before
+    assert standing.are_unharmed()
 
 
 def test_an_owner_may_use_the_names_that_are_taken(standing: Decoys, stranger: Engine) -> None:
-    before = standing.state()
     ana, ben = (Lab("guest", engine=stranger, owner=owner, echo=None) for owner in ("ana", "ben"))
 
     for lab in (ana, ben):
@@ -340,13 +322,12 @@ def test_an_owner_may_use_the_names_that_are_taken(standing: Decoys, stranger: E
         Lab("guest", engine=stranger, owner="", echo=None).exec("ben-writer", "true")
     assert set(ben.cleanup()) == {"container writer", "volume my-data", "network net"}
 
-    assert standing.state() == before
+    assert standing.are_unharmed()
 
 
 def test_a_foreign_container_of_an_image_that_the_lab_built_stays_foreign(
     standing: Decoys, guest: Lab, tmp_path: Path
 ) -> None:
-    before = standing.state()
     (tmp_path / "Dockerfile").write_text("FROM alpine\n")
     typed(guest, f"build -q -t built:1 {tmp_path}")
     standing("run", "-d", "--name", "foreign", "built:1", "sleep", "1000")
@@ -359,7 +340,7 @@ def test_a_foreign_container_of_an_image_that_the_lab_built_stays_foreign(
     finally:
         standing("rm", "-f", "foreign")
     assert guest.cleanup() == ["image built:1"]
-    assert standing.state() == before
+    assert standing.are_unharmed()
 
 
 END_IN_THE_MIDDLE = """
@@ -374,21 +355,19 @@ os._exit(1)
 
 
 def test_after_a_kernel_s_sudden_end_the_next_one_cleans_up_and_only_that(standing: Decoys, guest: Lab) -> None:
-    before = standing.state()
     with pytest.raises(AssertionError):
         python(END_IN_THE_MIDDLE, guest.engine.url)
-    assert len(standing.state()) > len(before)
+    assert len(standing.state()) > len(standing.at_first)
 
     gone = Lab("guest", engine=guest.engine, owner="", echo=None).cleanup()
 
     assert len(gone) == 3, "the container, the named volume and the orphan; one volume went with its container"
-    assert standing.state() == before
+    assert standing.are_unharmed()
 
 
 def test_a_line_is_only_read_where_it_is_refused(standing: Decoys, guest: Lab) -> None:
-    before = standing.state()
     with pytest.raises(ForeignError):
         Line(guest, ["run", "-v", "new:/x", "-v", "my-data:/y", "alpine"], has_input=False, say=print)
 
     assert guest.cleanup() == ["volume new"], "which the line had claimed before"
-    assert standing.state() == before
+    assert standing.are_unharmed()

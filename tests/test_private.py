@@ -83,8 +83,10 @@ def traces(home: Path) -> dict[str, object]:
 NO_TRACES = {"processes": [], "mounts": [], "runtime folder": False, "bridge": False, "rules": False}
 
 
-def test_it_survives_the_process_that_started_it(private_home: Path) -> None:
-    url = python(START).strip()
+def test_however_many_ask_it_is_started_once_and_survives_them(private_home: Path) -> None:
+    askers = [begin(START) for _ in range(6)]
+
+    (url,) = {finish(asker).strip() for asker in askers}
 
     assert url == private.url(private_home)
     assert private.running(private_home)
@@ -92,13 +94,6 @@ def test_it_survives_the_process_that_started_it(private_home: Path) -> None:
     assert os.getsid(pid) != os.getsid(0)  # a Ctrl-C at the terminal does not reach it
     with client(url) as engine:
         assert engine.ping()
-
-
-def test_however_many_ask_it_is_started_once(private_home: Path) -> None:
-    askers = [begin(START) for _ in range(6)]
-
-    assert {finish(asker).strip() for asker in askers} == {private.url(private_home)}
-    assert len(engines_of(private_home)) == 1
 
 
 def test_its_data_lies_under_its_home_and_its_socket_has_a_short_path(tmp_path: Path) -> None:
@@ -111,15 +106,6 @@ def test_its_data_lies_under_its_home_and_its_socket_has_a_short_path(tmp_path: 
         assert len(private.url(home)) < 80
     finally:
         private.stop(home, purge=True)
-
-
-def test_a_port_is_published_on_loopback_alone(private_home: Path, alpine: Path) -> None:
-    with client(private.start(private_home), alpine) as engine:
-        port = publish(engine, "hello")
-
-        assert hear(port) == "hello\n"
-        listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True)
-        assert [line.split()[3] for line in listening.stdout.splitlines()] == [f"127.0.0.1:{port}"]
 
 
 def test_two_homes_are_two_engines_side_by_side(private_home: Path, tmp_path: Path, alpine: Path) -> None:
@@ -143,7 +129,9 @@ def test_two_homes_are_two_engines_side_by_side(private_home: Path, tmp_path: Pa
         private.stop(other_home, purge=True)
 
 
-def test_networks_of_its_users_are_inside_its_own_range(private_home: Path, alpine: Path) -> None:
+def test_networks_are_inside_its_own_range_and_ports_are_published_on_loopback_alone(
+    private_home: Path, alpine: Path
+) -> None:
     with client(private.start(private_home), alpine) as engine:
         network = engine.networks.create("mine")
         network.reload()
@@ -162,6 +150,11 @@ def test_networks_of_its_users_are_inside_its_own_range(private_home: Path, alpi
         )
         ask = ["sh", "-c", "until nc -w 1 server 80 </dev/null; do sleep 0.1; done"]
         assert engine.containers.run("alpine", ask, network="mine", remove=True) == b"by name\n"
+
+        port = publish(engine, "hello")
+        assert hear(port) == "hello\n"
+        listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True)
+        assert [line.split()[3] for line in listening.stdout.splitlines()] == [f"127.0.0.1:{port}"]
 
     private.stop(private_home)
     assert traces(private_home) == NO_TRACES
@@ -320,7 +313,9 @@ def test_a_socket_and_a_bridge_that_were_left_are_no_obstacle(private_home: Path
     assert Bridge(place.key, run).address() is not None
 
 
-def test_stop_keeps_the_data_and_leaves_nothing_else(private_home: Path, alpine: Path) -> None:
+def test_stop_keeps_the_data_and_purge_deletes_it_and_neither_touches_anything_else(
+    private_home: Path, alpine: Path
+) -> None:
     with client(private.start(private_home), alpine) as engine:
         engine.volumes.create("kept")
         sleep_in_a_container(engine)
@@ -332,14 +327,11 @@ def test_stop_keeps_the_data_and_leaves_nothing_else(private_home: Path, alpine:
     with client(private.start(private_home)) as engine:
         assert [volume.name for volume in engine.volumes.list()] == ["kept"]
         assert [image.tags for image in engine.images.list()] == [["alpine:latest"]]
-
-
-def test_purge_deletes_the_data_and_only_that(private_home: Path) -> None:
-    private.start(private_home)
     (private_home / "mine.txt").write_text("kept")
 
     private.stop(private_home, purge=True)
 
+    assert traces(private_home) == NO_TRACES
     assert [path.name for path in private_home.iterdir()] == ["mine.txt"]
     private.stop(private_home, purge=True)  # nothing there: nothing happens
 

@@ -197,17 +197,15 @@ def test_without_a_password_it_ends_with_status_1_and_says_why(box: Box) -> None
     assert "You must specify POSTGRES_PASSWORD to a non-empty value" in logs(container)
 
 
-def test_trust_needs_no_password_and_warns(box: Box) -> None:
-    environment = {"POSTGRES_HOST_AUTH_METHOD": "trust"}
+def test_trust_needs_no_password_and_warns_and_the_database_is_named_after_the_user_unless_said(box: Box) -> None:
+    environment = {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_USER": "ana"}
     container = ready(box(POSTGRES, environment=environment, ports={"5432/tcp": ("127.0.0.1", None)}))
-    assert login(container, "", "postgres", "postgres") == "postgres"
+    assert login(container, "", "ana", "ana") == "ana"
     assert "WARNING: POSTGRES_HOST_AUTH_METHOD has been set to" in logs(container)
 
 
-def test_the_database_is_named_after_the_user_unless_said_and_the_user_is_postgres(box: Box) -> None:
-    container = ready(box(POSTGRES, environment={"POSTGRES_PASSWORD": "x", "POSTGRES_USER": "ana"}))
-    assert sql(container, "SELECT current_user", "ana", "ana") == "ana"
-    container = ready(box(POSTGRES, environment={"POSTGRES_PASSWORD": "x"}))
+def test_it_starts_as_user_70_too_and_its_own_user_is_postgres_unless_said(box: Box) -> None:
+    container = ready(box(POSTGRES, environment={"POSTGRES_PASSWORD": "x"}, user="70"))
     assert sql(container, "SELECT current_user", "postgres", "postgres") == "postgres"
 
 
@@ -237,16 +235,12 @@ def test_a_variable_and_its_file_exclude_each_other(box: Box) -> None:
     assert "error: both POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE are set (but are exclusive)" in logs(container)
 
 
-def test_the_data_lie_where_pgdata_says(volume: str, box: Box) -> None:
-    environment = {**LOGIN, "PGDATA": f"{DATA}/deep/er"}
-    container = ready(box(POSTGRES, environment=environment, volumes={volume: {"bind": DATA, "mode": "rw"}}))
+def test_the_data_lie_where_pgdata_says_and_options_for_initdb_and_for_the_server_arrive(box: Box) -> None:
+    arguments = "--data-checksums --set 'work_mem=9 MB'"
+    environment = {**LOGIN, "PGDATA": f"{DATA}/deep/er", "POSTGRES_INITDB_ARGS": arguments}
+    container = ready(box(POSTGRES, "-c", "max_connections=17", "-c", "log_line_prefix=it's ", environment=environment))
     assert sql(container, "SHOW data_directory") == f"{DATA}/deep/er"
     assert tell(container, "ls", DATA).split() == ["deep"]
-
-
-def test_options_for_initdb_and_for_the_server_arrive(box: Box) -> None:
-    environment = {**LOGIN, "POSTGRES_INITDB_ARGS": "--data-checksums --set 'work_mem=9 MB'"}
-    container = ready(box(POSTGRES, "-c", "max_connections=17", "-c", "log_line_prefix=it's ", environment=environment))
     assert sql(container, "SHOW data_checksums") == "on"
     assert sql(container, "SHOW work_mem") == "9MB"
     assert sql(container, "SHOW max_connections") == "17"
@@ -306,8 +300,9 @@ def test_data_that_are_there_are_kept_with_their_password(volume: str, box: Box)
     assert sql(third, "SELECT n FROM kept") == "42"
 
 
-def test_stop_is_a_fast_and_clean_shutdown(box: Box) -> None:
+def test_stop_is_a_fast_and_clean_shutdown_and_a_kill_is_recovered_from(box: Box) -> None:
     container = ready(box(POSTGRES, environment=LOGIN))
+    sql(container, "CREATE TABLE kept AS SELECT 42 AS n")
     container.stop(timeout=60)
     assert ended(container) == 0
     assert "received fast shutdown request" in logs(container)
@@ -315,11 +310,6 @@ def test_stop_is_a_fast_and_clean_shutdown(box: Box) -> None:
     container.start()
     ready(container)
     assert "was not properly shut down" not in logs(container)
-
-
-def test_it_recovers_after_a_kill(box: Box) -> None:
-    container = ready(box(POSTGRES, environment=LOGIN))
-    sql(container, "CREATE TABLE kept AS SELECT 42 AS n")
     container.kill()
     container.start()
     assert sql(ready(container), "SELECT n FROM kept") == "42"
@@ -331,11 +321,6 @@ def test_an_anonymous_volume_is_made_where_none_is_named(box: Box, engine: Engin
     container.reload()
     (mount,) = container.attrs["Mounts"]
     assert (mount["Type"], mount["Destination"]) == ("volume", DATA)
-
-
-def test_it_starts_as_user_70_too(box: Box) -> None:
-    container = ready(box(POSTGRES, environment=LOGIN, user="70"))
-    assert sql(container, "SELECT 1") == "1"
 
 
 def test_other_programs_and_questions_need_no_database(box: Box) -> None:

@@ -12,7 +12,8 @@ import time
 
 LIMIT = 1.2
 ROUNDS = 9
-LIBRARIES = "import docker, ipywidgets, isal, pandas, platformdirs, psycopg, sqlalchemy"
+# Those that it imports: JupyterLab, nbclient and nbconvert are for the command line, and wait until it asks.
+LIBRARIES = "import docker, ipywidgets, isal.igzip, pandas, platformdirs, psycopg, resvg_py, sqlalchemy, tqdm"
 OURS = "from dockerlab import *"
 
 

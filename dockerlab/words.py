@@ -35,7 +35,7 @@ _INSIDE = [
 _QUOTES = re.compile(r"\A(?:(?:E|U&)?'|\"|\$\w*\$)|(?:'|\"|\$\w*\$)\Z", re.IGNORECASE)
 _STARS = r"\1***"
 # Nearly every line is without: one look for a sign of them spares it the rest.
-_SIGN = re.compile("PASS|SECRET|TOKEN|CREDENTIAL|PWD|KEY|://", re.IGNORECASE)
+_SIGN = re.compile("PASS|SECRET|TOKEN|CREDENTIAL|PWD|KEY|://|LOGIN", re.IGNORECASE)
 
 
 class Command:
@@ -112,8 +112,13 @@ def redact_message(text: str, words: Sequence[str]) -> str:
 def _starred(words: Sequence[str]) -> Iterator[str]:
     before = ""
     for word in words:
-        yield "***" if _FLAG.fullmatch(before) else _inside(_PAIR.sub(_STARS, word) if _PAIR.fullmatch(word) else word)
+        yield "***" if _announces(before, words) else _inside(_PAIR.sub(_STARS, word) if _PAIR.fullmatch(word) else word)
         before = word
+
+
+def _announces(flag: str, words: Sequence[str]) -> bool:
+    """Whether a password comes next; to `docker login`, `-p` says so."""
+    return bool(_FLAG.fullmatch(flag)) or (flag == "-p" and list(words[1:2]) == ["login"])
 
 
 def _inside(text: str) -> str:
@@ -125,7 +130,7 @@ def _inside(text: str) -> str:
 def _secrets(words: Sequence[str]) -> Iterator[str]:
     before = ""
     for word in words:
-        if _FLAG.fullmatch(before):
+        if _announces(before, words):
             yield word
         elif match := _PAIR.fullmatch(word):
             yield match[2]

@@ -42,6 +42,7 @@ SECRET = "hunter2-Xq7"
         f"docker exec db psql -c 'ALTER USER x PASSWORD $q$a$$ {SECRET}$q$'",
         f'docker exec db psql -c "ALTER USER x PASSWORD \'{SECRET}"',
         f"docker login --username ana --password {SECRET}",
+        f"docker login -u ana -p {SECRET} registry.example",
         f"docker run x --token={SECRET} --secret '{SECRET}'",
         f'docker exec api curl -d \'{{"password": "{SECRET}"}}\' localhost',
     ],

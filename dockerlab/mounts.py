@@ -7,7 +7,7 @@ import io
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import docker.types
 
@@ -64,6 +64,7 @@ class _Sourced(Mount):
     target: str
     read_only: bool = False
     syntax: Syntax | None = None
+    kind: ClassVar[Literal["volume", "bind"]]
 
     def _choose_syntax(self) -> None:
         # The fields of -v are separated by colons, so a path with one in it can only be said by --mount.
@@ -76,12 +77,22 @@ class _Sourced(Mount):
             )
         object.__setattr__(self, "syntax", self.syntax or ("-v" if short else "--mount"))
 
-    def _words(self, kind: str, *modes: str) -> list[str]:
+    def _modes(self) -> list[str]:
+        return ["ro"] * self.read_only
+
+    def words(self) -> list[str]:
+        modes = self._modes()
         if self.syntax == "-v":
             return ["-v", ":".join((self.source, self.target, *([",".join(modes)] if modes else [])))]
         long = {"ro": "readonly", "nocopy": "volume-nocopy"}
-        options = (f"type={kind}", f"source={self.source}", f"target={self.target}", *(long[mode] for mode in modes))
-        return ["--mount", csv_record(*options)]
+        where = (f"type={self.kind}", f"source={self.source}", f"target={self.target}")
+        return ["--mount", csv_record(*where, *(long[mode] for mode in modes))]
+
+    def host_config(self) -> dict[str, list[Any]]:
+        if self.syntax == "-v":
+            return {"binds": [self.words()[1]]}
+        options: dict[str, Any] = {"read_only": self.read_only, "no_copy": "nocopy" in self._modes()}
+        return {"mounts": [docker.types.Mount(self.target, self.source, type=self.kind, **options)]}
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ class Volume(_Sourced):
     """A named volume at a path of the container; an empty one is first filled with the image's, unless `nocopy`."""
 
     nocopy: bool = False
+    kind = "volume"
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.source):
@@ -100,14 +112,8 @@ class Volume(_Sourced):
         self._check_target()
         self._choose_syntax()
 
-    def words(self) -> list[str]:
-        return self._words("volume", *["ro"] * self.read_only, *["nocopy"] * self.nocopy)
-
-    def host_config(self) -> dict[str, list[Any]]:
-        if self.syntax == "-v":
-            return {"binds": [self.words()[1]]}
-        options: dict[str, Any] = {"type": "volume", "read_only": self.read_only, "no_copy": self.nocopy}
-        return {"mounts": [docker.types.Mount(self.target, self.source, **options)]}
+    def _modes(self) -> list[str]:
+        return [*super()._modes(), *["nocopy"] * self.nocopy]
 
 
 @dataclass(frozen=True)
@@ -117,18 +123,12 @@ class Bind(_Sourced):
     Where the source is missing, `-v` makes the engine create it as a folder owned by root; `--mount` fails.
     """
 
+    kind = "bind"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", os.path.abspath(os.path.expanduser(self.source)))
         self._check_target()
         self._choose_syntax()
-
-    def words(self) -> list[str]:
-        return self._words("bind", *["ro"] * self.read_only)
-
-    def host_config(self) -> dict[str, list[Any]]:
-        if self.syntax == "-v":
-            return {"binds": [self.words()[1]]}
-        return {"mounts": [docker.types.Mount(self.target, self.source, type="bind", read_only=self.read_only)]}
 
 
 @dataclass(frozen=True)

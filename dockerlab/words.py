@@ -110,10 +110,11 @@ def redact_message(text: str, words: Sequence[str]) -> str:
 
 
 def _starred(words: Sequence[str]) -> Iterator[str]:
-    before = ""
-    for word in words:
-        yield "***" if _announces(before, words) else _inside(_PAIR.sub(_STARS, word) if _PAIR.fullmatch(word) else word)
-        before = word
+    for before, word in zip(["", *words], words, strict=False):
+        if _announces(before, words):
+            yield "***"
+        else:
+            yield _inside(_PAIR.sub(_STARS, word) if _PAIR.fullmatch(word) else word)
 
 
 def _announces(flag: str, words: Sequence[str]) -> bool:
@@ -128,8 +129,7 @@ def _inside(text: str) -> str:
 
 
 def _secrets(words: Sequence[str]) -> Iterator[str]:
-    before = ""
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
         if _announces(before, words):
             yield word
         elif match := _PAIR.fullmatch(word):
@@ -137,4 +137,3 @@ def _secrets(words: Sequence[str]) -> Iterator[str]:
         else:
             found = (_QUOTES.sub("", match[2]) for pattern in _INSIDE for match in pattern.finditer(word))
             yield from filter(None, found)
-        before = word

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -102,49 +101,25 @@ def stop(home: Path | None = None, *, purge: bool = False) -> None:
             run("rm", "-rf", "--one-file-system", str(place.folder))
 
 
-@dataclass(frozen=True)
 class _Place:
     """Where the private engine of one home keeps its things."""
 
-    home: Path
-    key: str
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.key = "dl-" + hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:8]
+        self.folder = home / "engine"
+        self.data = self.folder / "data"
+        self.log = self.folder / "engine.log"
+        self.runtime = RUNTIME / self.key
+        self.socket = self.runtime / "docker.sock"
+        self.pidfile = self.runtime / "docker.pid"
+        self.settings = self.runtime / "daemon.json"
+        self.exec_root = self.runtime / "exec"
 
     @classmethod
     def of(cls, folder: Path | None) -> _Place:
-        folder = (folder or home()).absolute()
-        return cls(folder, "dl-" + hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8])
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "engine"
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "engine.log"
-
-    @property
-    def runtime(self) -> Path:
-        return RUNTIME / self.key
-
-    @property
-    def socket(self) -> Path:
-        return self.runtime / "docker.sock"
-
-    @property
-    def pidfile(self) -> Path:
-        return self.runtime / "docker.pid"
-
-    @property
-    def exec_root(self) -> Path:
-        return self.runtime / "exec"
-
-    @property
-    def settings(self) -> Path:
-        return self.runtime / "daemon.json"
+        """The place of that home, or of the course's."""
+        return cls((folder or home()).absolute())
 
     def command(self) -> list[str]:
         """The engine's command line, by which it is known again."""

@@ -40,7 +40,7 @@ class Lab:
         box = lab.run("alpine", "sleep infinity", name="writer", mounts=[Volume("my-data", "/data")])
 
     All that it makes carries the label `dockerlab=<name>` and stays until `cleanup()`; used in a `with`, it cleans up
-    at the end.
+    at the end. Every method raises as `do` does.
     """
 
     latest: Lab | None = None

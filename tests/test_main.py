@@ -136,21 +136,19 @@ def test_the_second_up_installs_nothing_and_whoever_ends_it_ends_jupyterlab(
         terminal.kill(by)
         terminal.expect(pexpect.EOF)
         assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
-
-
-def test_up_leaves_the_users_own_jupyter_and_ipython_alone(engine: Engine, clone: Path, own_home: Path) -> None:
-    with up(clone, own_home) as (terminal, address, token):
-        ask(f"{address}api/kernels", token, post={"name": "python3"})
-        terminal.sendcontrol("c")
-        terminal.expect(pexpect.EOF)
+    # The user's own Jupyter and IPython are left alone.
     left = {path.relative_to(own_home).as_posix() for path in own_home.rglob("*")}
     assert not {path for path in left if "jupyter" in path or "ipython" in path}
 
 
-def test_news_and_updates_are_off_by_default_and_the_learners_to_change(
+def test_a_free_port_that_is_asked_for_is_taken_and_news_and_updates_are_the_learners_to_have(
     engine: Engine, clone: Path, own_home: Path
 ) -> None:
-    with up(clone, own_home) as (_, address, token):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with up(clone, own_home, "--port", str(port)) as (_, address, token):
+        assert address == f"http://127.0.0.1:{port}/"
         plugin = "@jupyterlab/apputils-extension:notification"
         answer = ask(f"{address}lab/api/settings/{plugin}", token)
         assert json.loads(answer["raw"] or "{}") == {}
@@ -167,14 +165,6 @@ def test_a_port_that_is_taken_is_named(engine: Engine, clone: Path) -> None:
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "--port" in done.stderr.splitlines()[2]
-
-
-def test_a_free_port_that_is_asked_for_is_taken(engine: Engine, clone: Path, own_home: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with up(clone, own_home, "--port", str(port)) as (_, address, _token):
-        assert address == f"http://127.0.0.1:{port}/"
 
 
 def test_without_an_engine_up_fails_in_three_lines_and_leaves_no_jupyterlab(clone: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from .storage import Container, Memory, MountPoint, Snapshot, Volume
 
 __all__ = ["bytes_in_words", "count", "describe", "memory_in_words", "state_in_words", "used_by"]
@@ -42,21 +45,18 @@ def memory_in_words(memory: Memory | MountPoint) -> str:
 
 def describe(snapshot: Snapshot) -> str:
     """The whole picture in words, a line for each container and store; of many of a kind the first."""
-    kinds = {
-        "containers": [_container(container) for container in snapshot.containers],
-        "volumes": [_volume(volume) for volume in snapshot.volumes],
-        "host folders": [f"host folder {folder.path}: {used_by(folder.users)}" for folder in snapshot.folders],
-        "memory mounts": [
-            f"memory {memory.target} of {memory.container}: "
-            + (f"{memory_in_words(memory)}, gone when it stops" if memory.kept else "gone, since it does not run")
-            for memory in snapshot.memories
-        ],
+    kinds: dict[str, tuple[Sequence[Any], Callable[[Any], str]]] = {
+        "containers": (snapshot.containers, _container),
+        "volumes": (snapshot.volumes, _volume),
+        "host folders": (snapshot.folders, lambda folder: f"host folder {folder.path}: {used_by(folder.users)}"),
+        "memory mounts": (snapshot.memories, _memory),
     }
     lines = [f"Storage of the lab {snapshot.lab} ({snapshot.engine})", *([snapshot.note] if snapshot.note else [])]
-    for kind, told in kinds.items():
-        lines += told[:LINES]
-        lines += [f"and {len(told) - LINES:,} more {kind}"] if len(told) > LINES else []
-    return "\n".join(lines if any(kinds.values()) else [*lines, "Nothing yet: no container, no volume."])
+    for kind, (things, words) in kinds.items():
+        lines += map(words, things[:LINES])
+        lines += [f"and {len(things) - LINES:,} more {kind}"] if len(things) > LINES else []
+    is_empty = not any(things for things, _ in kinds.values())
+    return "\n".join([*lines, "Nothing yet: no container, no volume."] if is_empty else lines)
 
 
 def used_by(users: tuple[str, ...]) -> str:
@@ -87,3 +87,8 @@ def _volume(volume: Volume) -> str:
     kind = "anonymous volume" if volume.anonymous else "volume"
     size = "" if volume.size is None else f"{bytes_in_words(volume.size)}, "
     return f"{kind} {volume.shown_name}: {size}{used_by(volume.users)}"
+
+
+def _memory(memory: Memory) -> str:
+    fate = f"{memory_in_words(memory)}, gone when it stops" if memory.kept else "gone, since it does not run"
+    return f"memory {memory.target} of {memory.container}: {fate}"

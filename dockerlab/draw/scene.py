@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from ..describe import MARKS, bytes_in_words, count, memory_in_words, state_in_words, used_by
 from ..storage import Container, Image, Memory, MountPoint, Snapshot, Volume
@@ -106,35 +107,35 @@ def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
     now = {container.id: container for container in snapshot.containers}
     here = set(now)
     containers = list({**was, **now}.values())  # each where it was before, the new ones after them
-    cards = {
-        container.id: _card(container, was.get(container.id)) if container.id in here else _ghost(container)
-        for container in containers
-    }
+    tags = {container.id: _tag(container, was.get(container.id), here) for container in containers}
+    age = {container.id: at for at, container in enumerate(containers)}
+    drawn = _choose(containers, lambda c: (bool(tags[c.id]), bool(c.mounts), age[c.id]))
+    shown = {_card_key(container) for container in drawn}
     links = [
         Link(_card_key(container), _store(container, mount), *_seen_as(mount), _is_idle(container, mount, here))
-        for container in containers
+        for container in drawn
         for mount in container.mounts
     ]
-    items = [*_volumes(snapshot, before), *_folders(snapshot, containers), *_memories(before, containers, here)]
-
-    age = {container.id: at for at, container in enumerate(containers)}
-    drawn = _choose(containers, lambda c: (bool(cards[c.id].tag), bool(c.mounts), age[c.id]))
-    shown = {_card_key(container) for container in drawn}
-    linked = {link.item for link in links if link.card in shown}
-    drawn_items = _choose(items, lambda i: (bool(i.tag), i.key in linked, i.named, i.kind != "volume"))
+    # What is not drawn is only counted: each event draws the picture again, however much there is.
+    found = [*_volumes(snapshot, before), *_folders(snapshot, containers), *_memories(before, containers, here)]
+    linked = {link.item for link in links}
+    drawn_items = _choose(found, lambda i: (bool(i.tag), i.key in linked, i.named, i.kind != "volume"))
     shown |= {item.key for item in drawn_items}
     stacks: dict[Image, list[Card]] = {}
     for container in drawn:
-        stacks.setdefault(container.image, []).append(cards[container.id])
+        card = (
+            _card(container, was.get(container.id), tags[container.id]) if container.id in here else _ghost(container)
+        )
+        stacks.setdefault(container.image, []).append(card)
     rest = [container for container in containers if _card_key(container) not in shown]
-    rest_items = [item for item in items if item.key not in shown]
+    rest_items = [item for item in found if item.key not in shown]
     return Scene(
         snapshot.lab,
         snapshot.engine,
         snapshot.note,
         (*(Stack(image, tuple(group)) for image, group in stacks.items()), *_more_containers(rest)),
-        (*drawn_items, *_more_items(rest_items)),
-        tuple(link for link in links if link.card in shown and link.item in shown),
+        (*(item.drawn() for item in drawn_items), *_more_items(rest_items)),
+        tuple(link for link in links if link.item in shown),
     )
 
 
@@ -153,13 +154,17 @@ def _card_key(container: Container) -> Key:
     return ("container", container.id)
 
 
-def _card(container: Container, was: Container | None) -> Card:
+def _tag(container: Container, was: Container | None, here: set[str]) -> str:
+    if container.id not in here:
+        return "removed"
+    if was is None:
+        return "new"
+    return "" if was.state == container.state else STARTED.get(container.state, f"now {container.state}")
+
+
+def _card(container: Container, was: Container | None, tag: str) -> Card:
     old = frozenset(container.changes if was is None else was.changes)
     files = sorted(container.files, key=lambda change: change in old)[:ROWS]
-    if was is None:
-        tag = "new"
-    else:
-        tag = "" if was.state == container.state else STARTED.get(container.state, f"now {container.state}")
     return Card(
         _card_key(container),
         container.name,
@@ -215,6 +220,21 @@ def _more_containers(rest: list[Container]) -> Iterator[Stack]:
 # Stores
 
 
+class _Found(NamedTuple):
+    """A store with what decides whether it is drawn; `drawn()` makes it an item."""
+
+    key: Key
+    kind: str
+    named: bool
+    tag: str
+    unused: bool
+    drawn: Callable[[], Item]
+
+
+def _found(item: Item) -> _Found:
+    return _Found(item.key, item.kind, item.named, item.tag, False, lambda: item)
+
+
 def _store(container: Container, mount: MountPoint) -> Key:
     return ("tmpfs", container.id, mount.target) if mount.kind == "tmpfs" else (mount.kind, mount.source)
 
@@ -228,17 +248,22 @@ def _seen_as(mount: MountPoint) -> tuple[str, str, bool]:
     return mount.kind, mount.target, mount.read_only
 
 
-def _volumes(snapshot: Snapshot, before: Snapshot) -> Iterator[Item]:
+def _volumes(snapshot: Snapshot, before: Snapshot) -> Iterator[_Found]:
     now = {volume.name: volume for volume in snapshot.volumes}
     was = {volume.name: volume for volume in before.volumes}
-    for name in {**was, **now}:
-        yield _volume(now[name], was.get(name)) if name in now else _ghost_volume(was[name])
+    for name, volume in {**was, **now}.items():
+        if name not in now:
+            tag, drawn = "removed", partial(_ghost_volume, volume)
+        else:
+            old = was.get(name)
+            tag = "new" if old is None else "now unused" if old.users and not volume.users else ""
+            drawn = partial(_volume, volume, tag)
+        yield _Found(("volume", name), "volume", not volume.anonymous, tag, name in now and not volume.users, drawn)
 
 
-def _volume(volume: Volume, was: Volume | None) -> Item:
+def _volume(volume: Volume, tag: str) -> Item:
     kind = "anonymous volume" if volume.anonymous else "volume"
     shown = kind if volume.size is None else f"{kind.split()[0]} · {bytes_in_words(volume.size)}"
-    unused = "now unused" if was is not None and was.users and not volume.users else ""
     told = [
         f"{kind} {volume.name}",
         f"driver {volume.driver}, on the engine's host at {volume.mountpoint}",
@@ -251,7 +276,7 @@ def _volume(volume: Volume, was: Volume | None) -> Item:
         volume.shown_name,
         (shown, used_by(volume.users)),
         not volume.anonymous,
-        "new" if was is None else unused,
+        tag,
         told="\n".join(told),
     )
 
@@ -264,19 +289,18 @@ def _ghost_volume(volume: Volume) -> Item:
     )
 
 
-def _folders(snapshot: Snapshot, containers: list[Container]) -> Iterator[Item]:
+def _folders(snapshot: Snapshot, containers: list[Container]) -> Iterator[_Found]:
     users = {folder.path: folder.users for folder in snapshot.folders}
     paths = dict.fromkeys(
         mount.source for container in containers for mount in container.mounts if mount.kind == "bind"
     )
     for path in paths:
         use = used_by(users[path]) if path in users else "stays, not mounted now"
-        yield Item(
-            ("bind", path), "bind", path, ("host folder · bind mount", use), told=f"{path} on the engine's host\n{use}"
-        )
+        lines, told = ("host folder · bind mount", use), f"{path} on the engine's host\n{use}"
+        yield _found(Item(("bind", path), "bind", path, lines, told=told))
 
 
-def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> Iterator[Item]:
+def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> Iterator[_Found]:
     kept = {(memory.container, memory.target) for memory in before.memories if memory.kept}
     for container in containers:
         for mount in container.mounts:
@@ -287,7 +311,7 @@ def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> 
             emptied = not alive and (container.name, mount.target) in kept
             gone = "gone: not running" if container.id in here else "gone: removed"
             lines = (memory_in_words(memory), "gone on stop") if alive else (gone,)
-            yield Item(
+            item = Item(
                 _store(container, mount),
                 "tmpfs",
                 mount.target,
@@ -296,13 +320,13 @@ def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> 
                 ghost=not alive,
                 told=f"memory of {container.name} at {mount.target}\n{memory_in_words(memory)}",
             )
+            yield _found(item)
 
 
-def _more_items(rest: list[Item]) -> Iterator[Item]:
+def _more_items(rest: list[_Found]) -> Iterator[Item]:
     if rest:
-        volumes = [item for item in rest if item.kind == "volume"]
+        anonymous, unused = sum(not item.named for item in rest), sum(item.unused for item in rest)
         others = Counter(item.kind for item in rest if item.kind != "volume")
-        anonymous, unused = (sum(1 for item in volumes if test(item)) for test in (_is_anonymous, _is_unused))
         lines = [
             *([f"{anonymous:,} anonymous"] if anonymous else []),
             *([f"{unused:,} unused"] if unused else []),
@@ -310,11 +334,3 @@ def _more_items(rest: list[Item]) -> Iterator[Item]:
         ]
         name = f"{len(rest):,} more {'stores' if others else 'volumes'}"
         yield Item(("more",), "volume", name, tuple(lines[:3]), named=False, number=len(rest))
-
-
-def _is_anonymous(item: Item) -> bool:
-    return not item.named
-
-
-def _is_unused(item: Item) -> bool:
-    return item.lines[-1] == "unused"

@@ -220,8 +220,8 @@ def live(bench: Bench) -> Counter[str]:
                 back_up(db.lab, "pgdata", folder / f"{number:03}-{before}.tar.gz", consistent="live", progress=False)
             except BackupError:
                 said["not taken: a file changed while it was read"] += 1
-        befores = [int(path.name[4:].partition(".")[0]) for path in sorted(folder.glob("*.tar.gz"))]
-        for before, line in zip(befores, counted(db.lab, folder), strict=True):
+        earlier = [int(path.name[4:].partition(".")[0]) for path in sorted(folder.glob("*.tar.gz"))]
+        for before, line in zip(earlier, counted(db.lab, folder), strict=True):
             if line.startswith("no server"):
                 said["no server starts on it"] += 1
             else:

@@ -163,7 +163,7 @@ class Postgres:
     def remove(self) -> None:
         """Shut it down, raising as `stop()` does, and remove the container; its volume stays, an anonymous one too."""
         self.close()
-        if self.container.status not in _ENDED:
+        if self.container.status not in ("created", "exited", "dead"):
             self.stop()
         self.lab.remove(self.container)
 

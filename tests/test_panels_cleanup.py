@@ -13,7 +13,7 @@ from test_storage import docker
 from dockerlab import Lab
 from dockerlab.errors import CommandError, InUseError, NotFoundError
 from dockerlab.panels import Cleanup
-from dockerlab.panels.cleanup import verdicts
+from dockerlab.panels.cleanup import ROWS, verdicts
 
 
 @pytest.fixture
@@ -46,6 +46,14 @@ def test_where_there_are_volumes_the_story_begins_with_them(lab: Lab, panel: Cle
     assert emphasised() == ["make"]
     lab.create_volume("my-own")
     wait_until(lambda: emphasised() == ["look_inside"])
+
+
+def test_of_many_volumes_the_first_are_in_the_table_and_the_rest_is_counted(lab: Lab, panel: Cleanup) -> None:
+    for at in range(ROWS + 2):
+        lab.engine.client.volumes.create(f"{lab.name}-{at:02}", labels=lab.belongings.labels)
+    wait_until(lambda: panel._table.value.endswith("and 2 more"))
+    assert panel._table.value.count("<tr>") == ROWS
+    assert len(panel.verdicts) == ROWS + 2
 
 
 def test_verdicts_follow_the_engines_version() -> None:

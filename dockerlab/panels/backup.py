@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from ..backup.results import Result
 from ..backup.saving import Backup as Saved
 from ..commands import Bind, Volume
 from ..describe import bytes_in_words
-from ..errors import CommandError, NotFoundError
+from ..errors import CommandError
 from ..lab import Lab
 from .base import Panel, action
 from .choice import Choice
@@ -184,9 +183,7 @@ class Backup(Panel):
     @action("Start over")
     def start_over(self) -> None:
         """Remove the volumes and the archives that the panel made."""
-        for volume in tuple(self._volumes):
-            with contextlib.suppress(NotFoundError):
-                self._lab.remove_volume(volume)
+        self._remove_volumes(*self._volumes)
         for path in self._files:
             path.unlink(missing_ok=True)
         self._volumes.clear()

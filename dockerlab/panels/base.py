@@ -16,7 +16,7 @@ import ipywidgets
 from ..describe import describe
 from ..difference import difference
 from ..draw import draw
-from ..errors import DockerLabError, EngineError
+from ..errors import DockerLabError, EngineError, NotFoundError
 from ..lab import Lab
 from ..pictures import Picture
 from ..storage import Snapshot
@@ -219,6 +219,12 @@ class Panel:
         """Remove those of the containers that are there, with their anonymous volumes."""
         for box in filter(self._there, boxes):
             self._lab.remove(box, volumes=True, force=True)
+
+    def _remove_volumes(self, *names: str) -> None:
+        """Remove those of the volumes that are there."""
+        for name in names:
+            with contextlib.suppress(NotFoundError):
+                self._lab.remove_volume(name)
 
     # How an action runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,7 +13,7 @@ from ..belongings import is_anonymous
 from ..checks import Evidence
 from ..commands import Anonymous, InspectVolume, Output, Volume
 from ..describe import bytes_in_words
-from ..errors import CommandError, NotFoundError
+from ..errors import CommandError
 from ..lab import Lab
 from ..prune import Plan, prunes_named
 from ..storage import Snapshot
@@ -29,6 +28,7 @@ SHOP, OLD_SHOP = "shop", "old-shop"
 # Names that a lesson or a learner is not likely to have given: start_over() removes what has them.
 ORDERS, ARCHIVE, DRAFTS = "shop-orders", "shop-archive", "shop-drafts"
 DAY_SECONDS = 24 * 60 * 60
+ROWS = 40  # of the table
 
 
 def verdicts(snapshot: Snapshot, api_version: str) -> pd.DataFrame:
@@ -155,9 +155,7 @@ class Cleanup(Panel):
     def start_over(self) -> None:
         """Remove what `make()` made."""
         self._remove(SHOP, OLD_SHOP)
-        for volume in (ORDERS, ARCHIVE, DRAFTS, *self._made):
-            with contextlib.suppress(NotFoundError):
-                self._lab.remove_volume(volume)
+        self._remove_volumes(ORDERS, ARCHIVE, DRAFTS, *self._made)
         self.plan = None
         self._made.clear()
         self._done.clear()
@@ -176,8 +174,8 @@ class Cleanup(Panel):
         return self._table, self._planned
 
     def _show_more(self) -> None:
-        volumes = self.snapshot.volumes
-        self._choice.offer({volume.shown_name: volume.name for volume in volumes})
+        self._choice.offer({volume.shown_name: volume.name for volume in self.snapshot.volumes})
+        volumes = self.snapshot.volumes[:ROWS]
         self._planned.value = self._plan_html()
         if not volumes:
             self._table.value = ""
@@ -190,14 +188,12 @@ class Cleanup(Panel):
             }
         )
         if any(volume.size is not None for volume in volumes):
-            facts["size"] = [
-                "" if volume.size is None else bytes_in_words(volume.size).replace(" ", "\N{NO-BREAK SPACE}")
-                for volume in volumes
-            ]
-        ways = self.verdicts.reset_index(drop=True).map(lambda told: f"✕ {told}" if told == "goes" else told)
+            facts["size"] = [_size(volume) for volume in volumes]
+        ways = self.verdicts.head(ROWS).reset_index(drop=True).map(lambda told: f"✕ {told}" if told == "goes" else told)
         ways.columns = [str(way).removeprefix("docker volume ") for way in ways]
         caption = f"What would docker volume … do, on Engine {self.lab.engine.version.partition('+')[0]}?"
-        self._table.value = table(pd.concat([facts, ways], axis=1), caption)
+        rest = len(self.snapshot.volumes) - len(volumes)
+        self._table.value = table(pd.concat([facts, ways], axis=1), caption) + (f"and {rest:,} more" if rest else "")
 
     def _more_words(self) -> Sequence[str]:
         return [str(self.verdicts.rename(index=lambda name: name[:20])), *([str(self.plan)] if self.plan else [])]

@@ -148,8 +148,7 @@ class Mounts(Panel):
                     self._tell(listed)
                     cells.append("the image's files" if listed.text.split() else "empty: hides them")
             finally:
-                with contextlib.suppress(NotFoundError):
-                    self._lab.remove_volume(fresh)
+                self._remove_volumes(fresh)
         self._column("empty, over the image's /var", cells)
         return pd.Series(cells, index=pd.Index(STORES, name="store"))
 
@@ -165,9 +164,7 @@ class Mounts(Panel):
         """Remove the container, its volumes and what was written into the folder."""
         self._remember_orphan()
         self._remove(self.name)
-        for volume in (self.volume, *self._orphans):
-            with contextlib.suppress(NotFoundError):
-                self._lab.remove_volume(volume)
+        self._remove_volumes(self.volume, *self._orphans)
         with contextlib.suppress(OSError):
             (self.folder / "note").unlink()
         self._columns, self.experiment = [], None

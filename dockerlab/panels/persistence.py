@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets
 import pandas as pd
 
-from ..errors import CommandError, NotFoundError
+from ..errors import CommandError
 from ..lab import Lab
 from ..postgres import Postgres
 from .base import Panel, action
@@ -131,8 +131,7 @@ class Persistence(Panel):
         if self.server:
             self.server.close()
         self._remove(self.first, self.second)
-        with contextlib.suppress(NotFoundError):
-            self._lab.remove_volume(self.volume)
+        self._remove_volumes(self.volume)
         self._forget()
         self._done.clear()
 

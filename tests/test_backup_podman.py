@@ -14,7 +14,7 @@ import pytest
 from content import helpers, item, listing, tar_of
 from engines import needs_root, wait_until
 
-from dockerlab import Lab, Volume, back_up, rehearse, restore
+from dockerlab import Lab, Volume, back_up, restore
 from dockerlab.engine import images, package
 from dockerlab.engine.find import Engine, find
 from dockerlab.errors import BackupError
@@ -60,7 +60,7 @@ def fill(lab: Lab, volume: str, script: str) -> None:
 def test_a_volume_of_root_s_comes_back_and_takes_another_s_place(podman: Lab, tmp_path: Path) -> None:
     fill(podman, "data", FILL)
     backup = back_up(podman, "data", tmp_path / "data.tar.gz", progress=False)
-    assert backup.files == 1 and "this backup restores" in repr(rehearse(podman, backup.path, progress=False))
+    assert backup.files == 1
     fill(podman, "again", "echo old >/v/old")
     assert restore(podman, backup.path, "again", replace=True, progress=False).replaced
     assert listing(podman, "again") == listing(podman, "data")

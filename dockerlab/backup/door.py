@@ -16,7 +16,7 @@ from ..engine.find import Engine
 from ..errors import BackupError
 from . import tar
 
-__all__ = ["IMAGE", "LABEL", "Door", "run_once"]
+__all__ = ["IMAGE", "LABEL", "Door", "rooted", "run_once"]
 
 # Its content does not matter: nothing of it runs to read or write a volume.
 IMAGE = "alpine"

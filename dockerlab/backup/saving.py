@@ -75,7 +75,8 @@ def back_up(
     in any bytes, the capabilities of programs, and all of that of the volume's root; not other extended attributes
     (ACLs among them) nor sockets, and holes become zeros. The archive appears under its name only when it is whole
     and on the disk: until then, a former one stays. Raises `NotFoundError`, `InUseError`, `BackupError` where it is not
-    whole or can't be written, `EngineError` where the engine goes away; nothing is left behind.
+    whole or can't be written, or where Podman says no owners, `EngineError` where the engine goes away; nothing is left
+    behind.
     """
     if consistent not in (None, "stop", "pause", "live"):
         raise BackupError(f"consistent={consistent!r} is none of the ways.", "", 'Say "stop", "pause" or "live".')

@@ -52,7 +52,7 @@ def _sentences(before: Snapshot, after: Snapshot) -> Iterator[str]:
     for container in after.containers:
         if container.id not in was:
             yield _made(container, after)
-        else:
+        elif container != was[container.id]:
             yield from _changed(was[container.id], container)
     yield from _volumes_made(before, after)
     yield from _measured(before, after)

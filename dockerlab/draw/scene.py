@@ -117,7 +117,8 @@ def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
         for mount in container.mounts
     ]
     # What is not drawn is only counted: each event draws the picture again, however much there is.
-    found = [*_volumes(snapshot, before), *_folders(snapshot, containers), *_memories(before, containers, here)]
+    volumes, idle = _volumes(snapshot, before)
+    found = [*volumes, *_folders(snapshot, containers), *_memories(before, containers, here)]
     linked = {link.item for link in links}
     drawn_items = _choose(found, lambda i: (bool(i.tag), i.key in linked, i.named, i.kind != "volume"))
     shown |= {item.key for item in drawn_items}
@@ -134,7 +135,7 @@ def scene(snapshot: Snapshot, previous: Snapshot | None = None) -> Scene:
         snapshot.engine,
         snapshot.note,
         (*(Stack(image, tuple(group)) for image, group in stacks.items()), *_more_containers(rest)),
-        (*(item.drawn() for item in drawn_items), *_more_items(rest_items)),
+        (*(item.drawn() for item in drawn_items), *_more_items(rest_items, idle)),
         tuple(link for link in links if link.item in shown),
     )
 
@@ -248,17 +249,26 @@ def _seen_as(mount: MountPoint) -> tuple[str, str, bool]:
     return mount.kind, mount.target, mount.read_only
 
 
-def _volumes(snapshot: Snapshot, before: Snapshot) -> Iterator[_Found]:
+def _volumes(snapshot: Snapshot, before: Snapshot) -> tuple[list[_Found], list[Volume]]:
+    """The volumes that may be drawn, and the rest: of those that nothing uses, as before, the first are enough."""
     now = {volume.name: volume for volume in snapshot.volumes}
     was = {volume.name: volume for volume in before.volumes}
+    found, rest, idle = [], [], Counter[bool]()
     for name, volume in {**was, **now}.items():
         if name not in now:
             tag, drawn = "removed", partial(_ghost_volume, volume)
         else:
             old = was.get(name)
             tag = "new" if old is None else "now unused" if old.users and not volume.users else ""
+            if not tag and not volume.users:
+                idle[volume.anonymous] += 1
+                if idle[volume.anonymous] > ONE_BY_ONE + 1:
+                    rest.append(volume)
+                    continue
             drawn = partial(_volume, volume, tag)
-        yield _Found(("volume", name), "volume", not volume.anonymous, tag, name in now and not volume.users, drawn)
+        unused = name in now and not volume.users
+        found.append(_Found(("volume", name), "volume", not volume.anonymous, tag, unused, drawn))
+    return found, rest
 
 
 def _volume(volume: Volume, tag: str) -> Item:
@@ -323,14 +333,15 @@ def _memories(before: Snapshot, containers: list[Container], here: set[str]) -> 
             yield _found(item)
 
 
-def _more_items(rest: list[_Found]) -> Iterator[Item]:
+def _more_items(rest: list[_Found], idle: list[Volume]) -> Iterator[Item]:
     if rest:
-        anonymous, unused = sum(not item.named for item in rest), sum(item.unused for item in rest)
+        anonymous = sum(not item.named for item in rest) + sum(volume.anonymous for volume in idle)
+        unused = sum(item.unused for item in rest) + len(idle)
         others = Counter(item.kind for item in rest if item.kind != "volume")
         lines = [
             *([f"{anonymous:,} anonymous"] if anonymous else []),
             *([f"{unused:,} unused"] if unused else []),
             *(f"{number:,} {'host folders' if kind == 'bind' else 'in memory'}" for kind, number in others.items()),
         ]
-        name = f"{len(rest):,} more {'stores' if others else 'volumes'}"
-        yield Item(("more",), "volume", name, tuple(lines[:3]), named=False, number=len(rest))
+        name = f"{len(rest) + len(idle):,} more {'stores' if others else 'volumes'}"
+        yield Item(("more",), "volume", name, tuple(lines[:3]), named=False, number=len(rest) + len(idle))

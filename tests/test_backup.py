@@ -228,6 +228,15 @@ def test_a_bar_is_shown_unless_it_is_told_to_be_silent(
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_bar_stands_in_no_line_of_dockers(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(lab, "data", [item("a", content=bytes(1000))])
+    lab.run("alpine", "sleep infinity", name="user", mounts=[Volume("data", "/data")])
+    lab.say = print
+    back_up(lab, "data", tmp_path / "data.tar.gz", consistent="pause")
+    lines = [line.rpartition("\r")[2] for line in capsys.readouterr().out.strip().split("\n")]
+    assert lines == ["docker pause user", "docker unpause user"]
+
+
 MEMORY = """
 import resource, sys
 from dockerlab import Lab

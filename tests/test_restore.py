@@ -302,7 +302,7 @@ def db(server: Postgres) -> Postgres:
 def test_a_postgres_volume_is_rehearsed_with_a_server(db: Postgres, tmp_path: Path) -> None:
     backup = back_up(db.lab, "pgdata", tmp_path / "pg.tar.gz", consistent="pause", progress=False)
     rehearsal = rehearse(db.lab, backup.path, progress=False)
-    assert rehearsal.server.startswith("Postgres 16") and "shop: 1 tables" in rehearsal.server
+    assert rehearsal.server.startswith("Postgres 16") and "tables in postgres: 0, shop: 1" in rehearsal.server
     assert db.sql("SELECT count(*) FROM items")["count"].tolist() == [1000]
 
 

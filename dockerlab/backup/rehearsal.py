@@ -106,4 +106,4 @@ def _start_server(work: Underway, source: Archive, volume: str) -> tuple[str, li
             "Take a backup with the server stopped or paused, or a dump of it.",
         ) from None
     version, *databases = said.splitlines()
-    return f"Postgres {version} starts on it and reads its catalogue: {', '.join(databases)} tables", []
+    return f"Postgres {version} starts on it and reads its catalogue: tables in {', '.join(databases)}", []

@@ -112,8 +112,8 @@ def _back_up(
         since = now(client)
         door = work.door(name, read_only=True)
         with (
+            work.holding(held, str(consistent)),  # says its lines before the bar comes, and after it is gone
             metered(progress, f"Backing up {volume}", lambda: volume_size(client, name)) as meter,
-            work.holding(held, str(consistent)),
             recorded(lab, str(same(name, path))),
         ):
             save(door, draft, tally, meter)

@@ -109,7 +109,7 @@ def sentences(told: Sequence[str]) -> str:
     """What happened, as a list that a screen reader reads out when it changes."""
     shown = list(told[:SENTENCES])
     if len(told) > SENTENCES:
-        shown.append(f"and {len(told) - SENTENCES:,} more changes")
+        shown.append(f"and {len(told) - SENTENCES:,} more")
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in shown)
     listed = f'<ul class="dl-happened">{items}</ul>' if items else ""
     return f'<div role="status">{listed}</div>'

@@ -11,7 +11,7 @@ import pandas as pd
 from .backup import back_up, restore
 from .checks import Evidence
 from .checks.servers import Copy, copies
-from .errors import CommandError
+from .errors import BackupError, CommandError
 from .postgres import Postgres
 
 __all__ = ["four_copies"]
@@ -24,6 +24,8 @@ _INSERT = "INSERT INTO ledger SELECT generate_series($((n + 1)), $((n + 100))); 
 _WRITE = f'n=0; while :; do echo "{_INSERT}"; n=$((n + 100)); done | psql -Xq -h 127.0.0.1 -U "$0" -d "$1"'
 # Rows to be there before the first copy begins, and seconds for them to come.
 _ROWS, _PATIENCE = 5_000, 60.0
+# The engine gives its stream up when a file goes that it is about to read, as a checkpoint's do.
+_TRIES = 5
 _COUNT = "SELECT count(*), coalesce(max(n), 0) FROM ledger"
 
 
@@ -37,7 +39,7 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
 
     Left behind, for a closer look: the table; in `folder`, `<server>-<way>.tar.gz` and `<server>.dump`; the volumes
     `<server>-<way>`; and in the server a database `dumped`. What a former call left is replaced. Raises `CommandError`
-    where the program does not get to write.
+    where the program does not get to write, `BackupError` where a live copy ends too early five times over.
     """
     lab, writer = db.lab, f"{db.name}-writer"
     user, database = str(db.url.username), str(db.url.database)
@@ -49,7 +51,7 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
         _wait_for_rows(db, writer)
         db.dump(dump := Path(folder, f"{db.name}.dump"))
         for way, consistent in _FILES.items():
-            back_up(lab, db.volume, archives[way], consistent=consistent, progress=False)
+            _copy(db, archives[way], consistent)
     finally:
         lab.remove(writer, volumes=True, force=True)
     db.start()  # it runs already; now it answers as well
@@ -66,6 +68,17 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
     table = [(each.starts, each.last, each.rows, each.missing) for each in outcomes.values()]
     index = pd.Index(outcomes, name="copied")
     return pd.DataFrame(table, index, ["starts", "committed", "rows", "missing"])
+
+
+def _copy(db: Postgres, archive: Path, consistent: Literal["live", "pause", "stop"]) -> None:
+    """Back the server's volume up; a live copy that a vanishing file ends is taken again."""
+    for left in reversed(range(_TRIES if consistent == "live" else 1)):
+        try:
+            back_up(db.lab, db.volume, archive, consistent=consistent, progress=False)
+            return
+        except BackupError:
+            if not left:
+                raise
 
 
 def _wait_for_rows(db: Postgres, writer: str) -> None:

@@ -91,8 +91,9 @@ def _lines(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def _linked(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy whose links to notebooks lead to pages."""
+    """A copy whose links to notebooks lead to pages, without the state of widgets: nothing here would show it."""
     copied: nbformat.NotebookNode = copy.deepcopy(notebook)
+    copied.metadata.pop("widgets", None)
     for cell in copied.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\(([\w-]+)\.ipynb(#[\w-]+)?\)", r"](\1.html\2)", cell.source)

@@ -461,9 +461,9 @@ def test_the_exercise_passes_its_check_by_the_learners_own_road_and_not_as_it_st
     assert outcome.error == ""
 
 
-def clean_up(lesson: Lesson, engine: Engine) -> None:
+def clean_up(lesson: Lesson, engine: Engine, owner: str = "") -> None:
     """End the lesson's lab, which a failing cell leaves as it was."""
-    Lab(lesson.lab_name, engine=engine, owner="", echo=None).cleanup()
+    Lab(lesson.lab_name, engine=engine, owner=owner, echo=None).cleanup()
 
 
 @contextmanager
@@ -559,6 +559,8 @@ def test_run_all_twice_proves_all_beside_foreign_things_of_the_same_names_also_a
         assert play(lesson, tmp_path, lesson.cells[:middle], environment).error == ""
         assert belongings(engine) > seen, "a kernel that ends in the middle leaves what it made"
         outcome = play(lesson, tmp_path, lesson.cells * 2, environment)
+        if outcome.error:
+            clean_up(lesson, engine, "ana")
         assert (outcome.error, outcome.cells) == ("", 2 * len(lesson.code))
         assert outcome.passed, f"not all is proven: {outcome.verdicts}"
         assert f"{lesson.number}-exercise" in outcome.verdicts

@@ -15,7 +15,8 @@ from dockerlab.engine.find import Engine
 
 PANEL = """
 from base64 import b64encode
-import resvg_py
+import ipywidgets, resvg_py
+slider = ipywidgets.IntSlider()
 class Panel:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -32,8 +32,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def volumes(lab: Lab) -> list[str]:
-    return [each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []]
+def volumes(lab: Lab) -> set[str]:
+    return {each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []}
 
 
 def test_each_store_is_measured_and_nothing_is_left(lab: Lab, here: Path) -> None:

@@ -71,6 +71,13 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def lab(engine: Engine) -> Iterator[Lab]:
     """A lab of a name of its own, silent, and cleaned up afterwards."""
     with Lab(f"test-{secrets.token_hex(4)}", engine=engine, owner="", echo=None) as lab:

@@ -25,6 +25,11 @@ find . -type l -exec readlink {} \; | sort
 """
 
 
+def volumes(lab: Lab) -> set[str]:
+    """The engine's names of all volumes."""
+    return {each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []}
+
+
 def item(
     name: bytes | str, kind: bytes = tarfile.REGTYPE, content: bytes = b"", **fields: object
 ) -> tuple[tarfile.TarInfo, bytes]:

@@ -12,11 +12,7 @@ from dockerlab import Bind, Lab, Volume
 from dockerlab.cli import invoke
 from dockerlab.errors import CommandError
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 # K9

@@ -10,13 +10,6 @@ from dockerlab import Anonymous, Bind, Lab, Tmpfs, Volume, panels
 from dockerlab.cli import invoke
 from dockerlab.commands import Mount
 
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # K7
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from content import volumes
 
 from dockerlab import Bind, Lab
 from dockerlab.errors import CommandError, DockerLabError, InUseError
@@ -27,14 +28,7 @@ EXPECTED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def volumes(lab: Lab) -> set[str]:
-    return {each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []}
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_five_stores_are_kept_or_lost_as_docker_has_it(lab: Lab, here: Path) -> None:

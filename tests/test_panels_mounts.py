@@ -19,10 +19,7 @@ KEPT_BY_STOP = ["kept", "kept", "kept", "kept", "lost"]
 KEPT_BY_REMOVE = ["lost", "lost", "kept", "kept", "lost"]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from content import volumes
 
 from dockerlab import Bind, Lab, speeds
 from dockerlab.errors import CommandError, InUseError
@@ -26,14 +27,7 @@ process.on("exit", () => console.log(JSON.stringify(files)));
 """
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def volumes(lab: Lab) -> set[str]:
-    return {each["Name"] for each in lab.engine.client.api.volumes()["Volumes"] or []}
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_each_store_is_measured_and_nothing_is_left(lab: Lab, here: Path) -> None:

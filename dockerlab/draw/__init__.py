@@ -9,10 +9,9 @@ from ..describe import count, describe
 from ..storage import Snapshot
 from .containers import draw_stack
 from .frame import draw_emptiness, draw_ground, draw_header
-from .geometry import WIDTH
 from .layout import lay_out
-from .palette import STYLE, Theme
-from .pen import SANS, Pen, number
+from .palette import Theme
+from .pen import Pen
 from .scene import scene
 from .stores import draw_item, draw_pill, draw_socket, draw_wire
 from .text import clean
@@ -47,14 +46,8 @@ def draw(snapshot: Snapshot, previous: Snapshot | None = None, theme: Theme | No
     )
     title, told = _title(snapshot), describe(snapshot)
     key = f"dl{crc32(body.encode()):08x}"
-    size = f'viewBox="0 0 {WIDTH} {number(layout.height)}" width="{WIDTH}" height="{number(layout.height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="dockerlab-picture" {size} style="max-width:100%;height:auto" '
-        f'font-family="{SANS}" role="img" aria-label="{escape(title)}" aria-describedby="{key}">'
-        f"<title>{escape(title)}</title>"
-        f'<desc id="{key}">{escape(_told(told))}</desc>'
-        f"{'' if theme else f'<style>{STYLE}</style>'}{body}</svg>"
-    )
+    head = f'<title>{escape(title)}</title><desc id="{key}">{escape(_told(told))}</desc>'
+    return pen.whole(layout.height, title, body, key=key, head=head)
 
 
 def _title(snapshot: Snapshot) -> str:

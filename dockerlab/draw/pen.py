@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from .palette import Theme, colour
+from .geometry import WIDTH
+from .palette import STYLE, Theme, colour
 from .text import clean
 
-__all__ = ["MONO", "SANS", "Pen", "number"]
+__all__ = ["Pen", "number"]
 
 # Browsers take the first; resvg, which knows no system-ui, needs one by name.
 SANS = "system-ui,-apple-system,'Segoe UI','DejaVu Sans','Liberation Sans','Noto Sans',Arial,sans-serif"
@@ -81,6 +82,16 @@ class Pen:
         attributes += f' opacity="{opacity}"' if opacity != 1 else ""
         heading = f"<title>{escape(_lines(title))}</title>" if title else ""
         return f"<g{attributes}>{heading}{''.join(parts)}</g>"
+
+    def whole(self, height: float, label: str, body: str, *, key: str = "", head: str = "") -> str:
+        """The SVG element of a picture of that height; `head` comes first in it, and has what `key` describes it by."""
+        size = f'viewBox="0 0 {WIDTH} {number(height)}" width="{WIDTH}" height="{number(height)}"'
+        look = f'style="max-width:100%;height:auto" font-family="{SANS}" role="img" aria-label="{escape(label)}"'
+        look += f' aria-describedby="{key}"' if key else ""
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="dockerlab-picture" {size} {look}>'
+            f"{head}{'' if self.theme else f'<style>{STYLE}</style>'}{body}</svg>"
+        )
 
     def _look(self, fill: str, stroke: str, weight: float, dash: str) -> str:
         look = f' fill="{colour(fill, self.theme) if fill else "none"}"'

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 
 from .geometry import MARGIN, WIDTH
-from .palette import STYLE, Theme
-from .pen import SANS, Pen, number
+from .palette import Theme
+from .pen import Pen, number
 
 __all__ = ["Range", "draw_ranges"]
 
@@ -60,11 +59,7 @@ def draw_ranges(title: str, ranges: Sequence[Range], unit: str, theme: Theme | N
             drawn.append(_row(pen, row, y + ROW / 2, [x(value) for value in (row.lowest, row.middle, row.highest)]))
             y += ROW
     told = ", ".join(f"{row.group}, {row.name}: {_figure(row.middle)} {unit}" for row in ranges)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="dockerlab-picture" viewBox="0 0 {WIDTH} {number(height)}" '
-        f'width="{WIDTH}" height="{number(height)}" style="max-width:100%;height:auto" font-family="{SANS}" role="img" '
-        f'aria-label="{escape(f"{title}. {told}")}">{"" if theme else f"<style>{STYLE}</style>"}{"".join(drawn)}</svg>'
-    )
+    return pen.whole(height, f"{title}. {told}", "".join(drawn))
 
 
 def _row(pen: Pen, row: Range, y: float, places: Sequence[float]) -> str:

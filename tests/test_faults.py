@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import itertools
 import json
 import os
 import random
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from busy import Client, busy, counted
-from content import helpers, item, listing, put
+from content import helpers, item, listing, put, tar_of
 from engines import ROOT, mounted, needs_private_engine, needs_root, wait_until
 
 from dockerlab import Lab, Postgres, Volume
@@ -30,6 +32,7 @@ from dockerlab.errors import BackupError, DockerLabError, EngineError, InUseErro
 POINTS = 10
 ROUNDS = 20
 MEGABYTES = 20
+KINDS = ("archive", "crumbs")  # of large files, and of small ones
 
 pytestmark = [
     needs_root,
@@ -102,6 +105,14 @@ def archive(victim: Victim, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return back_up(victim.lab, "noise", tmp_path_factory.mktemp("archive") / "noise.tar.gz", progress=False).path
 
 
+@pytest.fixture(scope="module")
+def crumbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As much content in small files, which a container with busybox's tar unpacks."""
+    path = tmp_path_factory.mktemp("crumbs") / "crumbs.tar.gz"
+    path.write_bytes(gzip.compress(tar_of(item(str(n), content=os.urandom(4000)) for n in range(250 * MEGABYTES)), 1))
+    return path
+
+
 def once(action: Callable[[], object], after: int = 5_000_000) -> Callable[[int, int | None], None]:
     """Progress that does something when so many bytes have gone by."""
     done = []
@@ -138,11 +149,11 @@ def test_an_engine_killed_in_a_backup_leaves_the_old_one_and_the_rest_when_it_is
     assert runs(victim, app)
 
 
-@pytest.mark.parametrize("was", ["absent", "empty", "full"])
+@pytest.mark.parametrize(("was", "kind"), [*itertools.product(["absent", "full"], KINDS), ("empty", "archive")])
 def test_an_engine_killed_in_a_restore_has_the_volume_as_it_was_when_it_is_back(
-    victim: Victim, archive: Path, was: str
+    request: pytest.FixtureRequest, victim: Victim, was: str, kind: str
 ) -> None:
-    name = f"target-{was}"
+    name, archive = f"target-{was}-{kind}", request.getfixturevalue(kind)
     if was == "empty":
         victim.lab.create_volume(name)
     if was == "full":
@@ -250,13 +261,13 @@ def test_a_kernel_killed_anywhere_in_a_backup(
         assert verify(path).sealed or not path.with_name("noise.tar.gz.sha256").exists()
 
 
-@pytest.mark.parametrize("was", ["absent", "full"])
+@pytest.mark.parametrize(("was", "kind"), [*itertools.product(["absent", "full"], KINDS)])
 def test_a_kernel_killed_anywhere_in_a_restore(
-    kernels: subprocess.Popen[str], victim: Victim, archive: Path, was: str
+    request: pytest.FixtureRequest, kernels: subprocess.Popen[str], victim: Victim, was: str, kind: str
 ) -> None:
-    before = set[str]()
+    before, archive = set[str](), request.getfixturevalue(kind)
     for number in range(POINTS // 2 + 1):
-        name = f"kernel-{was}-{number}"
+        name = f"kernel-{was}-{kind}-{number}"
         if was == "full":
             put(victim.lab, name, [item("old", content=b"old")])
             before = before or {line for line in listing(victim.lab, name) if "|" in line}
@@ -318,7 +329,11 @@ def quick_listing(victim: Victim, volume: str) -> list[str]:
 # The engine's disk is full
 
 
-def test_a_restore_that_fills_the_engine_s_disk_is_undone(victim: Victim, archive: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restore_that_fills_the_engine_s_disk_is_undone(
+    request: pytest.FixtureRequest, victim: Victim, kind: str
+) -> None:
+    archive = request.getfixturevalue(kind)
     put(victim.lab, "old", [item("old", content=b"old")])
     before = listing(victim.lab, "old")
     filler = victim.disk / "filler"

@@ -55,6 +55,32 @@ def test_everything_comes_back_and_is_compared(lab: Lab, tmp_path: Path) -> None
     assert second.digest == backup.digest  # to the last bit
 
 
+def many_small() -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Entries of every kind that busybox's tar keeps, with files enough to have it unpack them."""
+    left_out = ("zeros", "noise", "capable")
+    crumbs = [item(f"folder/{number}", content=b"%d" % number, mtime=number) for number in range(300)]
+    return [each for each in hard_to_keep() if each[0].name not in left_out] + crumbs
+
+
+def test_many_small_files_come_back_as_if_the_engine_had_unpacked_them(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "small", many_small())
+    backup = back_up(lab, "small", tmp_path / "small.tar.gz", progress=False)
+    assert restore(lab, backup.path, "again", progress=False).compared == len(many_small())
+    assert listing(lab, "again") == listing(lab, "small")
+    assert back_up(lab, "again", tmp_path / "again.tar.gz", progress=False).digest == backup.digest  # to the last bit
+
+
+@pytest.mark.parametrize("script", ["exit 3", "cat >/dev/null; echo no room; exit 3", "head -c 100 | tar xpf - -C $1"])
+def test_small_files_that_are_not_unpacked_leave_no_volume(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    path = archive(tmp_path / "a.tar.gz", *many_small()[1:])
+    monkeypatch.setattr("dockerlab.backup.restoring.UNPACK", script)
+    with pytest.raises(BackupError, match="(?s)Exit status [13].*" + ("no room" if "no room" in script else "")):
+        restore(lab, path, "again", progress=False)
+    assert names(lab) == []
+
+
 def test_folders_get_their_times_and_the_root_its_mode_and_owner(lab: Lab, tmp_path: Path) -> None:
     root = item(".", FOLDER, mode=0o1750, uid=70, gid=71, mtime=1_100_000_000)
     inner = item("folder", FOLDER, mtime=1_000_000_000)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from . import tar
 from .results import count
 
-__all__ = ["Entries", "differences", "hazard", "inventory", "not_carried", "shown"]
+__all__ = ["Entries", "differences", "hazard", "inventory", "is_plain", "not_carried", "shown"]
 
 Entries = Mapping[bytes, tar.Entry]
 
@@ -54,6 +54,8 @@ def differences(expected: Entries, found: Entries) -> list[str]:
     1970 and after 2262, which it sets to 1970; and extended attributes that its stream does not carry. Folders that the
     archive has no entry for are made as they are needed.
     """
+    if expected == found:
+        return []
     wanted, there = _facts(expected), _facts(found)
     above = {name[:cut] for name in expected for cut in range(len(name)) if name[cut : cut + 1] == b"/"} | {tar.ROOT}
     lines = [f"{shown(name)} is missing" for name in wanted.keys() - there.keys()]
@@ -65,6 +67,11 @@ def differences(expected: Entries, found: Entries) -> list[str]:
             )
             lines.append(f"{shown(name)} has another {what}: {new!r}, not {old!r}")
     return sorted(lines)
+
+
+def is_plain(entry: tar.Entry) -> bool:
+    """Whether busybox's tar restores a file just as the engine does."""
+    return not entry.xattrs and 0 <= entry.mtime <= _LAST_TIME
 
 
 def not_carried(entries: Entries) -> list[str]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import socket
+import ssl
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker.errors
 import docker.types
 import requests
 from docker import DockerClient
+from docker.utils.socket import frames_iter
 
 from ..belongings import HELPER_LABEL as LABEL
 from ..engine.find import Engine
 from ..errors import BackupError
 from . import tar
 
-__all__ = ["IMAGE", "LABEL", "Door", "rooted", "run_once"]
+__all__ = ["IMAGE", "LABEL", "Door", "converse", "rooted", "run_once"]
 
-# Its content does not matter: nothing of it runs to read or write a volume.
+# Nothing of it runs to read a volume; to write one of small files, its `tar` does.
 IMAGE = "alpine"
 FOLDER = "dockerlab-volume"
 WAIT_SECONDS = 3600
@@ -36,7 +40,7 @@ class Door:
 
     def __init__(self, engine: Engine, volume: str, labels: Mapping[str, str], *, read_only: bool = False) -> None:
         api = engine.client.api
-        self.id = _create(engine.client, volume, labels, ["true"], read_only=read_only)
+        self.volume, self.id = volume, _create(engine.client, volume, labels, ["true"], read_only=read_only)
         self._made, self._podman = (engine, volume, labels), engine.kind == "podman"
         # docker-py's own get_archive and put_archive leave a stream open that is not read to its end, and wait a minute
         # at most for the engine to write to its disk what it got.
@@ -104,23 +108,68 @@ def run_once(
     *,
     image: str = IMAGE,
     user: str | None = None,
+    feed: Iterable[bytes] | None = None,
 ) -> str:
-    """Run a shell script with the volume (if any) at `$1`, and return what it prints; `BackupError` where it fails."""
-    client = engine.client
+    """Run a shell script with the volume (if any) at `$1`, and return what it prints; `BackupError` where it fails.
+
+    `feed` is what its standard input gets.
+    """
+    api = engine.client.api
     words = [script, "sh", f"/{FOLDER}" if volume else "/"]
-    key = _create(client, volume, labels, words, entrypoint=["sh", "-euc"], image=image, user=user)
+    more: dict[str, Any] = {"image": image, "user": user, "stdin_open": feed is not None}
+    key = _create(engine.client, volume, labels, words, entrypoint=["sh", "-euc"], **more)
     try:
-        client.api.start(key)
-        status = client.api.wait(key, timeout=WAIT_SECONDS)["StatusCode"]
-        said = client.api.logs(key).decode(errors="replace").strip()
+        # Not by the log, which an engine whose disk is full does not keep.
+        stream = api.attach_socket(key, {"stdin": int(feed is not None), "stdout": 1, "stderr": 1, "stream": 1})
+        said = converse(stream, feed, lambda: api.start(key)).decode(errors="replace").strip()
+        status = api.wait(key, timeout=WAIT_SECONDS)["StatusCode"]
     finally:
-        client.api.remove_container(key, v=True, force=True)
+        api.remove_container(key, v=True, force=True)
     if status:
         raise BackupError(
             f"A step in the volume {volume} failed." if volume else "A step in a container failed.",
             f"Exit status {status}. It said: {said}",
         )
     return said
+
+
+def converse(stream: Any, chunks: Iterable[bytes] | None, start: Callable[[], object] | None = None) -> bytes:
+    """Send that to a program's standard input, by a stream of docker-py's, and return all that it says until its end.
+
+    `start` starts it, if it does not run yet. Where it ends before it has read all, the rest is not sent: its status
+    and its words say why. What it says after the last chunk is lost over TLS, which can't be closed by half.
+    """
+    # docker-py hands out a read-only wrapper of a plain socket, and for TLS and ssh the socket itself.
+    far: Any = getattr(stream, "_sock", stream)
+    closing = contextlib.closing
+    with closing(getattr(stream, "_response", stream)), closing(far), ThreadPoolExecutor(1) as pool:
+        far.settimeout(None)
+        if start:
+            start()
+        listening = pool.submit(_listen, stream, far)
+        try:
+            for chunk in chunks or ():
+                try:
+                    far.sendall(chunk)
+                except OSError:
+                    break
+            if chunks is not None:
+                _shut(far, socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
+            return listening.result()
+        finally:
+            _shut(far)
+
+
+def _listen(stream: Any, far: Any) -> bytes:
+    try:
+        return b"".join(data for _, data in frames_iter(stream, tty=False))  # type: ignore[no-untyped-call]
+    finally:
+        _shut(far)  # the engine leaves it open, and what is sent to it waits for ever
+
+
+def _shut(far: Any, how: int = socket.SHUT_RDWR) -> None:
+    with contextlib.suppress(OSError):
+        far.shutdown(how)
 
 
 def _check(response: requests.Response) -> None:
@@ -140,10 +189,11 @@ def _create(
     image: str = IMAGE,
     user: str | None = None,
     read_only: bool = False,
+    stdin_open: bool = False,
 ) -> str:
     mount = docker.types.Mount(f"/{FOLDER}", volume, type="volume", read_only=read_only, no_copy=True)
     host = client.api.create_host_config(mounts=[mount] if volume else [], network_mode="none")
     made: dict[str, Any] = client.api.create_container(
-        image, words, entrypoint=entrypoint, user=user, labels=dict(labels), host_config=host
+        image, words, entrypoint=entrypoint, user=user, labels=dict(labels), host_config=host, stdin_open=stdin_open
     )
     return str(made["Id"])

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shlex
-import socket
-import ssl
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,12 +12,12 @@ from typing import Any, Protocol
 
 import sqlalchemy
 from docker.models.containers import Container
-from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter
 
 from ..errors import BackupError, NotFoundError
 from ..lab import Lab
 from . import tar
 from .archive import seal_of
+from .door import converse
 from .draft import Draft, destination
 from .results import Result, size
 from .underway import Underway
@@ -102,25 +98,14 @@ def load(db: Server, path: str | Path) -> None:
     with recorded(db.lab, line), explained(what):
         api = db.lab.engine.client.api
         key = api.exec_create(db.container.id, words, stdin=True)["Id"]
-        stream = api.exec_start(key, socket=True)
-        # docker-py hands out a read-only wrapper of a plain socket, and for TLS and ssh the socket itself.
-        far: Any = getattr(stream, "_sock", stream)
-        with contextlib.closing(getattr(stream, "_response", stream)), contextlib.closing(far):
-            far.settimeout(None)
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(_feed, source, far)
-                frames = (demux_adaptor(*frame) for frame in frames_iter(stream, tty=False))  # type: ignore[no-untyped-call]
-                _, complaint = consume_socket_output(frames, demux=True)
-        _check(api, key, what, complaint or b"")
+        complaint = converse(api.exec_start(key, socket=True), _pieces(source))
+        _check(api, key, what, complaint)
 
 
-def _feed(source: Path, far: Any) -> None:
-    # Where pg_restore ends before it has read all, it says why; that nobody reads any more is no news then.
-    with contextlib.suppress(OSError), source.open("rb") as file:
+def _pieces(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as file:
         while chunk := file.read(tar.CHUNK):
-            far.sendall(chunk)
-        # TLS can't be closed by half.
-        far.shutdown(socket.SHUT_RDWR if isinstance(far, ssl.SSLSocket) else socket.SHUT_WR)
+            yield chunk
 
 
 def _check_file(source: Path, what: str) -> None:

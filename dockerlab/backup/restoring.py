@@ -17,8 +17,8 @@ from ..lab import Lab
 from ..listings import first_name
 from . import archive, tar
 from .archive import Archive
-from .contents import differences, hazard, inventory, not_carried
-from .door import IMAGE, Door
+from .contents import differences, hazard, inventory, is_plain, not_carried
+from .door import IMAGE, LABEL, Door
 from .draft import Draft
 from .mending import EMPTY
 from .progress import Progress, metered
@@ -27,7 +27,7 @@ from .saving import Tally, save
 from .underway import Underway
 from .volumes import exists, explained, named, prepared, recorded, users
 
-__all__ = ["Restored", "Unpacked", "checked", "fill", "restore"]
+__all__ = ["Restored", "Unpacked", "checked", "fill", "restore", "unpack"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,9 +114,8 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
             work.run(name, EMPTY)
         if not there:
             lab.engine.client.volumes.create(name, labels=lab.belongings.labels)
-        door = work.door(name)
-        notes = fill(door, source, progress)
-        _refuse_used(lab, volume, name, own=door.id)
+        notes = fill(work, name, source, progress)
+        _refuse_used(lab, volume, name, own=work.id)
         work.note(target=None)
     return Restored.of(source, lab, start, notes, volume, full, line)
 
@@ -137,10 +136,11 @@ def checked(work: Underway, path: Path, volume: str) -> Archive:
     return source
 
 
-def fill(door: Door, source: Archive, progress: Progress) -> tuple[str, ...]:
+def fill(work: Underway, volume: str, source: Archive, progress: Progress) -> tuple[str, ...]:
     """Unpack an archive into an empty volume and compare the two; return what should be known of the difference."""
+    door = work.door(volume)
     with metered(progress, "Restoring", source.content) as meter:
-        door.write(_metered(tar.read(archive.chunks(source.path)), meter))
+        unpack(work, door, source, meter)
     with metered(progress, "Comparing", source.content) as meter:
         found = inventory(_metered(door.read(), meter))
     if lines := differences(source.entries, found):
@@ -150,6 +150,30 @@ def fill(door: Door, source: Archive, progress: Progress) -> tuple[str, ...]:
             "Look whether something else wrote to the volume, and try again.",
         )
     return tuple(not_carried(source.entries))
+
+
+# Of small files, busybox's tar makes 50,000 in two thirds of the engine's time; large ones the engine fills as fast.
+UNPACK = 'exec tar xpf - -C "$1"'
+SMALL = 64 << 10
+
+
+def unpack(work: Underway, door: Door, source: Archive, meter: Callable[[int], object]) -> None:
+    """Unpack an archive into the empty volume behind a door: the engine does it, or busybox in a container."""
+    pieces = _metered(tar.read(archive.chunks(source.path)), meter)
+    entries = source.entries.values()
+    small = source.content < SMALL * len(entries) and all(map(is_plain, entries))
+    if small and work.lab.engine.kind != "podman":
+        work.run(door.volume, UNPACK, feed=tar.write(_files(pieces)))
+        # Busybox sets no link's time, and a folder's before it fills the folder.
+        pieces = (entry for entry in entries if entry.kind != tar.FILE)
+    door.write(pieces)
+
+
+def _files(pieces: Iterable[tar.Piece]) -> Iterator[tar.Piece]:
+    """Files with their content and the folders that they are in, without what else there is."""
+    for piece in pieces:
+        if not isinstance(piece, tar.Entry) or piece.kind in (tar.FILE, tar.FOLDER):
+            yield piece
 
 
 def same(name: str, path: Path) -> Run:
@@ -214,7 +238,7 @@ def _metered(pieces: Iterable[tar.Piece], meter: Callable[[int], object]) -> Ite
 
 
 def _refuse_used(lab: Lab, volume: str, name: str, own: str = "") -> None:
-    using = [item for item in users(lab.engine.client, name) if item["Id"] != own]
+    using = [item for item in users(lab.engine.client, name) if not own or item["Labels"].get(LABEL) != own]
     if using:
         raise InUseError(
             f"The volume {volume} is not restored while it is in use.",

@@ -21,7 +21,7 @@ from ..engine.private import home
 from ..errors import BackupError, DockerLabError, EngineError
 from ..lab import Lab
 from ..refusals import REFUSALS
-from .door import IMAGE, LABEL, Door, run_once
+from .door import LABEL, Door, run_once
 from .mending import Notes, put_right
 
 __all__ = ["Underway", "guard", "recover"]
@@ -120,9 +120,9 @@ class Underway:
         """A way into a volume, until the end."""
         return Door(self.lab.engine, volume, self.labels, read_only=read_only)
 
-    def run(self, volume: str, script: str, *, image: str = IMAGE, user: str | None = None) -> str:
-        """Run a shell script in a container with that volume, or with none, and return what it prints."""
-        return run_once(self.lab.engine, volume, self.labels, script, image=image, user=user)
+    def run(self, volume: str, script: str, **more: Any) -> str:
+        """Run a shell script in a container with that volume, or with none, as `run_once` does."""
+        return run_once(self.lab.engine, volume, self.labels, script, **more)
 
     @contextlib.contextmanager
     def holding(self, keys: Sequence[str], how: str) -> Iterator[None]:

@@ -110,9 +110,11 @@ class Lab:
 
         Raises `EngineError` where no engine answers any more; the line is noted then too.
         """
-        self._journal.record(line, shown, seconds, outcome)
-        with self._explained(commands.ListContainers()):
-            self.belongings.notice(self.claims.containers())
+        try:
+            with self._explained(commands.ListContainers()):
+                self._notice(self.claims.containers())
+        finally:
+            self._journal.record(line, shown, seconds, outcome)
 
     def _prepare(self, command: commands.Command) -> commands.Command:
         """The command with names and labels of this lab, once it is clear that it touches nothing foreign."""
@@ -130,7 +132,7 @@ class Lab:
                 return replace(command, container=str(self.claims.look_up(command.container).name))
             case commands.Remove():
                 container = self.claims.container(command.container)
-                self._notice(container)
+                self.belongings.notice([_listed(container)])
                 return replace(command, container=str(container.name))
             case commands.Exec() | commands.Start() | commands.Stop() | commands.Pause() | commands.Unpause():
                 return replace(command, container=str(self.claims.container(command.container).name))
@@ -158,15 +160,17 @@ class Lab:
 
     def _look_at(self, command: commands.Command, result: object) -> None:
         if isinstance(result, Container):
-            self._notice(result)
+            self._notice([_listed(result)])
         elif isinstance(command, commands.Run) and not command.remove:
-            self.belongings.notice(self.claims.containers())  # it ended, and is still there
+            self._notice(self.claims.containers())  # it ended, and is still there
         elif isinstance(result, Volume):
             # The engine hands out an existing volume as if it had made it; its labels tell whose it is.
             self.belongings.refuse_foreign("volume", str(result.name), result.attrs["Labels"])
 
-    def _notice(self, container: Container) -> None:
-        self.belongings.notice([{"Labels": container.labels, "Mounts": container.attrs["Mounts"]}])
+    def _notice(self, containers: list[dict[str, Any]]) -> None:
+        self.belongings.notice(containers)
+        started = int(self._started)  # the engine lists whole seconds
+        self._journal.notice(each for each in containers if each.get("Created", started) >= started)
 
     def _show(self, command: commands.Command) -> None:
         line, powershell = str(command), command.powershell()
@@ -368,3 +372,9 @@ class Lab:
 
 def _new_name(image: str) -> str:
     return f"{re.split('[:@]', image.rpartition('/')[2])[0]}-{token_hex(3)}"
+
+
+def _listed(container: Container) -> dict[str, Any]:
+    """A container as in a record of `docker ps`."""
+    mounts = container.attrs["Mounts"]
+    return {"Id": container.id, "Names": [container.name], "Labels": container.labels, "Mounts": mounts}

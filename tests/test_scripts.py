@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import secrets
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -12,11 +14,19 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell
 
-from dockerlab import Lab, lessons, verify
+from dockerlab import Lab, Volume, lessons, verify
 from dockerlab.belongings import is_anonymous
+from dockerlab.cli import invoke
+from dockerlab.commands import Exec
 from dockerlab.engine.find import Engine
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+# What a server's database holds, once it answers as the lesson's users see it.
+ROWS = """
+for try in $(seq 300); do pg_isready -q -h 127.0.0.1 && break; sleep 0.2; done
+psql -XAt -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "SELECT * FROM users ORDER BY id"
+"""
 
 
 class Additions:
@@ -68,35 +78,76 @@ def play(path: Path, folder: Path) -> Path:
     return script
 
 
+def replay(script: str, folder: Path, engine: Engine) -> None:
+    environment = os.environ | engine.cli_env()
+    shell = subprocess.run(
+        ["sh"], input=script, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+
+
 def letters(folder: Path) -> dict[str, pd.DataFrame]:
     """What is in the archives of the volume that holds the same each time, but for when it was written."""
     frames = {path.name: verify(path).frame() for path in folder.glob("my-data*.tar.gz")}
     return {name: frame.drop(columns="time").sort_values("name", ignore_index=True) for name, frame in frames.items()}
 
 
+def rows(engine: Engine, server: str | None) -> str:
+    """What the table `users` of a server holds."""
+    output = Exec(server, ROWS).call(engine.client) if server else None
+    assert output is None or output.exit_code == 0, output
+    return output.text if output else ""
+
+
 # Each with a check of what is there at the lesson's end, asked of what the shell made.
-@pytest.mark.parametrize(("number", "check"), [("02", "02-exercise"), ("03", "K19"), ("07", "07-exercise")])
-def test_a_shell_makes_the_same_again(engine: Engine, tmp_path: Path, number: str, check: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "check", "server"), [("02", "02-exercise", None), ("03", "K19", "late-db"), ("07", "07-exercise", None)]
+)
+def test_a_shell_makes_the_same_again(
+    engine: Engine, tmp_path: Path, number: str, check: str, server: str | None
+) -> None:
     (path,) = lessons.choose(NOTEBOOKS, [number])
     additions = Additions(engine)
     try:
         script = play(path, tmp_path)
         folder, lines, left, archives = script.parent, script.read_text(), additions.all(), letters(script.parent)
+        users = rows(engine, server)
+        assert bool(users) == bool(server)
         additions.remove()
         for each in folder.iterdir():
             each.unlink()
 
         lab = Lab(f"lesson-{number}", engine=engine, owner="", echo=None)
-        environment = os.environ | engine.cli_env()
-        shell = subprocess.run(
-            ["sh"], input=lines, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert shell.returncode == 0, shell.stdout + shell.stderr
+        replay(lines, folder, engine)
         assert additions.all() == left
+        assert rows(engine, server) == users
         again = letters(folder)
         assert again.keys() == archives.keys()
         assert all(again[name].equals(archives[name]) for name in archives)
         verdict = lab.check(check)
         assert verdict, verdict
+    finally:
+        additions.remove()
+
+
+def test_what_only_the_engine_named_is_found_under_its_new_name(engine: Engine, tmp_path: Path) -> None:
+    name, additions = f"test-{secrets.token_hex(4)}", Additions(engine)
+    try:
+        with Lab(name, engine=engine, owner="", echo=None) as lab:
+            invoke(lab, "run -d -v '/my notes' -v /other alpine sleep 1000", out=io.StringIO())
+            (box,) = lab.containers().itertuples()
+            mounts = lab.container(box.name).attrs["Mounts"]
+            (orphan,) = (mount["Name"] for mount in mounts if mount["Destination"] == "/my notes")
+            invoke(lab, f"exec {box.id} sh -c 'echo kept > \"/my notes/note\"'", out=io.StringIO())
+            lab.remove(box.name, force=True)
+            copied = [Volume(orphan, "/from"), Volume("copy", "/to")]
+            lab.run("alpine", "cp /from/note /to", mounts=copied, detach=False, remove=True)
+            script = lab.script()
+
+        replay(script, tmp_path, engine)
+        again = Lab(name, engine=engine, owner="", echo=None)
+        note = again.run("alpine", "cat /to/note", mounts=[Volume("copy", "/to")], detach=False, remove=True)
+        assert note.text == "kept\n"
+        assert orphan not in script
     finally:
         additions.remove()

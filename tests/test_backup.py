@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
 from engines import mounted, needs_private_engine, needs_root, python
 
 from dockerlab import Lab, Volume
-from dockerlab.backup import back_up, restoring, saving, tar, verify
+from dockerlab.backup import back_up, restoring, saving, tar, verify, volumes
 from dockerlab.backup.archive import shown
 from dockerlab.backup.contents import differences
 from dockerlab.cli import invoke
@@ -371,6 +372,21 @@ def test_who_uses_it_meanwhile_spoils_the_backup(lab: Lab, tmp_path: Path) -> No
     with pytest.raises(InUseError, match="By: meanwhile"):
         back_up(lab, "data", tmp_path / "a.tar.gz", progress=use)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_uses_it_is_told_while_the_engine_copies_out_of_that_container(lab: Lab) -> None:
+    put(lab, "data", [item("large", content=bytes(20_000_000))])
+    client = lab.engine.client
+    since = volumes.now(client)
+    lab.run("alpine", "true", name="copied", mounts=[Volume("data", "/data")]).wait()
+    stream, _ = client.api.get_archive(lab.container("copied").id, "/data")
+    next(stream)  # and no more: the engine waits, and answers no question for this container
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(volumes.used_since, client, lab.belongings.full("data"), since)
+        try:
+            assert told.result(timeout=20) == [lab.belongings.full("copied")]
+        finally:
+            stream.close()
 
 
 def test_foreign_containers_are_not_stopped(stranger: Engine, tmp_path: Path) -> None:

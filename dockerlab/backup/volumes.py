@@ -76,17 +76,12 @@ def used_since(client: DockerClient, name: str, since: float) -> list[str]:
     filters = {"type": "volume", "event": "mount", "volume": name}
     # Whole seconds, as docker-py's types have them, would take in who ended just before.
     api: Any = client.api
-    used = {}
-    for event in api.events(since=f"{since:.9f}", until=f"{now(client):.9f}", filters=filters, decode=True):
-        key = event["Actor"]["Attributes"].get("container", "")
-        try:
-            container = api.inspect_container(key)
-        except docker.errors.NotFound:
-            used[key] = f"{key[:12]} (removed since)"
-            continue
-        if LABEL not in container["Config"]["Labels"]:
-            used[key] = container["Name"].lstrip("/")
-    return sorted(used.values())
+    events = api.events(since=f"{since:.9f}", until=f"{now(client):.9f}", filters=filters, decode=True)
+    keys = {event["Actor"]["Attributes"].get("container", "") for event in events}
+    # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
+    boxes = {item["Id"]: item for item in api.containers(all=True)} if keys else {}
+    gone = {f"{key[:12]} (removed since)" for key in keys - boxes.keys()}
+    return sorted(gone | {first_name(boxes[key]) for key in keys & boxes.keys() if LABEL not in boxes[key]["Labels"]})
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A volume's content in and out, by the engine's API alone: through a container that is made and never started."""
+"""A volume's content in and out, by the engine's API alone: by a container that is not started, or a script in one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from dockerlab.engine.find import Engine
 from dockerlab.jupyter import Server
 
 NOTEBOOKS = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-PROOF = "03_persistence_proof.ipynb"
+PROOF = NOTEBOOKS[3]  # the same object: by another one pytest would open the lesson anew
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 WIDTHS = (1280, 800)
 
@@ -114,6 +114,8 @@ def test_the_way_on_leads_to_a_lesson_that_opens(lesson: LabPage) -> None:
     assert set(names) <= set(NOTEBOOKS)
 
 
+# That each lesson runs again in a new kernel is proven without a browser; here it is JupyterLab's part in it.
+@pytest.mark.parametrize("lesson", [PROOF], indirect=True)
 def test_after_a_restart_all_cells_run_again(lesson: LabPage) -> None:
     lesson.restart()
     lesson.run_all()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -156,6 +157,24 @@ def test_importing_the_package_imports_none_of_its_libraries() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_a_lesson_without_a_database_does_not_wait_for_its_drivers() -> None:
+    code = """if True:
+        import sys
+        from dockerlab import Lab, panels, picture, predict
+        panels.WritableLayer, panels.Mounts, panels.Cleanup
+        print(*sorted({"psycopg", "sqlalchemy"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_all_panels_are_there() -> None:
+    for name in dockerlab.panels.__all__:
+        assert getattr(dockerlab.panels, name).__name__ == name
+    assert set(dockerlab.panels.__all__) <= set(dir(dockerlab.panels))
+
+
+@pytest.mark.parametrize("module", [dockerlab, dockerlab.panels])
+def test_an_unknown_name_is_an_attribute_error(module: ModuleType) -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        dockerlab.nothing  # noqa: B018
+        module.nothing  # noqa: B018

@@ -24,6 +24,8 @@ __all__ = ["Evidence", "moment"]
 
 # Marks the containers that a check makes for itself: their end is no deed of the learner.
 PROBE_LABEL = "dockerlab.probe"
+# For how long a check listens for events that the engine is only about to note.
+LATE_SECONDS = 0.1
 
 
 def moment(text: str) -> float:
@@ -69,11 +71,14 @@ class Evidence:
         What checks did to look is left out. The engine keeps its last 256 events only (moby, daemon/events), so on a
         busy engine old ones are missing.
         """
-        now = datetime.fromisoformat(self.engine.client.info()["SystemTime"][:19] + "+00:00").timestamp()
+        now = datetime.fromisoformat(self.engine.client.info()["SystemTime"]).timestamp()
         # The engine's clock may differ from ours, as that of a virtual machine does.
         since = self._started + now - time.time() - 1
         kinds = {"type": ["container", "volume"]}
-        stream = self.engine.client.events(since=int(since), until=int(now) + 1, filters=kinds, decode=True)
+        # The engine answers until then: what it is about to note still comes, and the learner hardly waits. In whole
+        # seconds, as docker-py's types have it, it would be up to one.
+        client: Any = self.engine.client
+        stream = client.events(since=int(since), until=f"{now + LATE_SECONDS:.9f}", filters=kinds, decode=True)
         kept = [event for event in stream if "/" not in event["Action"] and not event["Action"].startswith("exec_")]
         actors = {event["Actor"]["ID"]: event["Actor"]["Attributes"] for event in kept}
         probes = {actor for actor, attributes in actors.items() if PROBE_LABEL in attributes}

@@ -93,6 +93,7 @@ def main() -> int:
     parser.add_argument("lessons", nargs="*", default=["03"], metavar="LESSON")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     wanted = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as for a learner: else each kernel compiles thousands of modules
     engine = find()
     for image in images.COURSE:
         images.ensure(engine, image)

@@ -71,12 +71,16 @@ def differences(expected: Entries, found: Entries) -> list[str]:
 
 def is_plain(entry: tar.Entry) -> bool:
     """Whether busybox's tar restores a file just as the engine does."""
-    return not entry.xattrs and 0 <= entry.mtime <= _LAST_TIME
+    return not entry.xattrs and _is_kept(entry.mtime)
+
+
+def _is_kept(time: int) -> bool:
+    return 0 <= time <= _LAST_TIME
 
 
 def not_carried(entries: Entries) -> list[str]:
     """What the engine's stream does not bring into a volume from an archive of these entries, a line each."""
-    times = sum(not 0 <= entry.mtime <= _LAST_TIME for entry in entries.values())
+    times = sum(not _is_kept(entry.mtime) for entry in entries.values())
     attributes = sum(key != _CARRIED for entry in entries.values() for key, _ in entry.xattrs)
     lines = []
     if times:
@@ -100,7 +104,7 @@ def _facts(entries: Entries) -> dict[bytes, tuple[object, ...]]:
             0 if entry.kind == tar.LINK else entry.mode,
             (entry.uid, entry.gid),
             entry.size,
-            entry.mtime if 0 <= entry.mtime <= _LAST_TIME else 0,
+            entry.mtime if _is_kept(entry.mtime) else 0,
             entry.link,
             entry.device,
             tuple(pair for pair in entry.xattrs if pair[0] == _CARRIED),

@@ -71,7 +71,7 @@ class Door:
             yield piece
         if rootly and (owners := run_once(*self._made, OWNERS).split()) != ["0:0"]:
             raise BackupError(
-                f"Podman does not say whose the files in the volume {self._made[1]} are.",
+                f"Podman does not say whose the files in the volume {self.volume} are.",
                 f"Its stream gives all to root; there they are those of {', '.join(owners)}.",
                 "Use `podman volume export` and `podman volume import`, or an engine of Docker's.",
             )

@@ -238,7 +238,7 @@ def _metered(pieces: Iterable[tar.Piece], meter: Callable[[int], object]) -> Ite
 
 
 def _refuse_used(lab: Lab, volume: str, name: str, own: str = "") -> None:
-    using = [item for item in users(lab.engine.client, name) if not own or item["Labels"].get(LABEL) != own]
+    using = [item for item in users(lab.engine.client, name) if item["Labels"].get(LABEL) != own]
     if using:
         raise InUseError(
             f"The volume {volume} is not restored while it is in use.",

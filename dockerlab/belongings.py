@@ -87,7 +87,8 @@ class Belongings:
             return
         other, owner = (labels or {}).get(LABEL), (labels or {}).get(OWNER_LABEL)
         if other is None:
-            seen, next_step = "It carries no label of this lab.", "Choose another name; it is left as it is."
+            where = "was made for another lab" if name in self._others else "carries no label of this lab"
+            seen, next_step = f"It {where}.", "Choose another name; it is left as it is."
         else:
             seen = f"It belongs to the lab {other!r}" + (f" of {owner}." if owner else ".")
             call = f"Lab({other!r}" + (f", owner={owner!r})" if owner else ")")

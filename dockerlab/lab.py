@@ -289,9 +289,10 @@ class Lab:
 
         What this lab may touch; with `all` everything on the engine. `used_by` lists containers, stopped ones too.
         """
-        found = self.do(commands.ListVolumes())
+        found, users = self.do(commands.ListVolumes()), self._users()
+        self.belongings.recall()  # what another lab has just orphaned is that lab's
         mine = (item for item in found if all or self.belongings.may_touch(item["Labels"], item["Name"]))
-        return listings.volumes(mine, self._users(), self.belongings)
+        return listings.volumes(mine, users, self.belongings)
 
     def plan_prune(self, all: bool = False) -> prune.Plan:
         """What `docker volume prune` (with `all`, `--all`) would remove on this engine; `.apply()` removes just that.

@@ -456,6 +456,20 @@ def test_owners_have_the_same_names_side_by_side(engine: Engine) -> None:
             ana.exec("writer", "true")
 
 
+def test_what_another_lab_has_orphaned_meanwhile_is_not_listed_as_nobody_s(engine: Engine) -> None:
+    with (
+        Lab(f"test-{secrets.token_hex(4)}", engine=engine, echo=None) as first,
+        Lab(f"test-{secrets.token_hex(4)}", engine=engine, echo=None) as second,
+    ):
+        box = first.run("alpine", SLEEP, mounts=[Anonymous("/x")])
+        (orphan,) = names(first.volumes())
+        first.remove(box, force=True)
+        assert names(first.volumes()) == {orphan}
+        assert orphan in names(second.volumes(all=True)) - names(second.volumes())
+        with pytest.raises(ForeignError, match=r"made for another lab\.\nChoose another name"):
+            second.remove_volume(orphan)
+
+
 def test_what_is_nobody_s_is_found_by_the_name_that_it_is_listed_with(engine: Engine) -> None:
     name = f"nobodys-{secrets.token_hex(4)}"
     with Lab(f"test-{secrets.token_hex(4)}", engine=engine, owner="ana", echo=None) as ana:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
+from docker import APIClient
 from engines import mounted, needs_private_engine, needs_root, python
 
 from dockerlab import Lab, Volume
 from dockerlab.backup import back_up, restoring, saving, tar, verify, volumes
 from dockerlab.backup.archive import shown
 from dockerlab.backup.contents import differences
+from dockerlab.backup.stream import streaming
 from dockerlab.cli import invoke
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
@@ -36,6 +38,11 @@ def nothing_left(lab: Lab, tmp_path: Path) -> Iterator[None]:
 
 def sleeper(lab: Lab, name: str, volume: str) -> object:
     return lab.run("alpine", ["sh", "-c", SLEEP], name=name, mounts=[Volume(volume, "/data")])
+
+
+def sockets() -> int:
+    """How many sockets this process has open (Linux)."""
+    return sum(path.is_socket() for path in Path("/proc/self/fd").iterdir())
 
 
 # What is kept
@@ -259,6 +266,17 @@ def test_memory_does_not_grow_with_the_volume(lab: Lab, tmp_path: Path) -> None:
     assert grown < 60_000  # KiB
 
 
+@needs_private_engine
+def test_a_long_answer_comes_without_marks_by_a_unix_socket_and_as_ever_from_afar(engine: Engine) -> None:
+    api, answers = engine.client.api, []
+    for session in (streaming(api), api):
+        with session.get(f"{api.base_url}/events", params={"since": 0, "until": 1}, stream=True) as answer:
+            answers.append((answer.status_code, answer.raw.version, answer.raw.chunked, answer.content))
+    assert answers == [(200, 10, False, b""), (200, 11, True, b"")]
+    far = APIClient("tcp://127.0.0.1:1", version=api.api_version)
+    assert streaming(far) is far
+
+
 # Refusals
 
 
@@ -410,15 +428,18 @@ def test_foreign_containers_are_not_stopped(stranger: Engine, tmp_path: Path) ->
 
 
 @needs_root
-def test_a_full_disk_leaves_the_older_backup_and_no_trace(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [4_000_000, 40_000_000], ids=["seen at the end", "seen in the middle"])
+def test_a_full_disk_leaves_the_older_backup_and_no_trace(lab: Lab, tmp_path: Path, size: int) -> None:
     put(lab, "data", [item("a", content=b"1")])
     with mounted("tmpfs", "size=2m", tmp_path / "small") as folder:
         old = back_up(lab, "data", folder / "data.tar.gz", progress=False)
-        put(lab, "data", [item("noise", content=os.urandom(4_000_000))])
+        put(lab, "data", [item("noise", content=os.urandom(size))])
         sleeper(lab, "app", "data")
+        before = sockets()
         with pytest.raises(BackupError, match="No space left") as full:
             back_up(lab, "data", folder / "data.tar.gz", consistent="stop", progress=False)
         assert str(folder) in str(full.value)
+        assert sockets() == before
         assert verify(old.path).digest == old.digest
         assert sorted(path.name for path in folder.iterdir()) == ["data.tar.gz", "data.tar.gz.sha256"]
         assert lab.container("app").status == "running"

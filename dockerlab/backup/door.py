@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import docker.errors
@@ -19,12 +20,14 @@ from ..belongings import HELPER_LABEL as LABEL
 from ..engine.find import Engine
 from ..errors import BackupError
 from . import tar
+from .stream import streaming
 
 __all__ = ["IMAGE", "LABEL", "Door", "converse", "rooted", "run_once"]
 
 # Nothing of it runs to read a volume; to write one of small files, its `tar` does.
 IMAGE = "alpine"
 FOLDER = "dockerlab-volume"
+READ = 256 << 10
 WAIT_SECONDS = 3600
 # Each owner of something below "$1", once.
 OWNERS = 'find "$1" -exec stat -c "%u:%g" {} + | sort -u'
@@ -45,8 +48,10 @@ class Door:
         # docker-py's own get_archive and put_archive leave a stream open that is not read to its end, and wait a minute
         # at most for the engine to write to its disk what it got.
         self._url, self._session = f"{api.base_url}/v{api.api_version}/containers/{self.id}/archive", api
+        self._streams = streaming(api)
 
-    def read(self) -> Generator[tar.Piece]:
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Iterator[tar.Piece]]:
         """What is in the volume, its root first; docker-py's errors and `TarError` come through.
 
         `BackupError` where Podman gives files that are others' to root, as seen of 4.3.
@@ -54,12 +59,17 @@ class Door:
         # Docker has the root in the content of a folder, Podman only in the folder, as an empty name before /.
         where = {"path": f"/{FOLDER}" if self._podman else f"/{FOLDER}/."}
         plain = {"Accept-Encoding": "identity"}
-        with self._session.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
+        with self._streams.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
             _check(response)
-            pieces = tar.read(response.iter_content(tar.CHUNK))
+            # As it comes: who waits for a whole mebibyte has the engine wait next, its socket holds a fifth of that.
+            pieces = tar.read(iter(partial(response.raw.read1, READ), b""))
             if self._podman:
                 pieces = self._from_podman(pieces)
-            yield from rooted(pieces)
+            try:
+                yield rooted(pieces)
+            except tar.TarError:
+                self._session.ping()  # that the engine went away is the better reason
+                raise
 
     def _from_podman(self, pieces: Iterable[tar.Piece]) -> Iterator[tar.Piece]:
         rootly = True
@@ -78,7 +88,7 @@ class Door:
 
     def is_empty(self) -> bool:
         """Whether there is nothing in it but its root."""
-        with contextlib.closing(self.read()) as pieces:
+        with self.read() as pieces:
             entries = (piece for piece in pieces if isinstance(piece, tar.Entry))
             return all(entry.name == tar.ROOT for _, entry in zip(range(2), entries, strict=False))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,14 +17,22 @@ from .underway import Underway
 __all__ = ["Draft", "destination"]
 
 
+# How many pieces, of a mebibyte at most, may wait for the disk.
+WAITING = 16
+WRITTEN_BACK = 8 << 20
+
+
 class Draft:
     """A file to write to, under another name in the same folder; `publish` gives it its own, and a `.sha256`.
 
-    Until then, whatever happens, an older file of that name stays. Raises `BackupError` where the disk is full.
+    Until then, whatever happens, an older file of that name stays. It is written and digested by a thread of its own,
+    so that who reads the engine's stream does not keep the engine waiting; `BackupError` where the disk is full comes
+    with a later `write`, or at the end.
     """
 
     def __init__(self, work: Underway, path: Path) -> None:
         self.path, self.size, self._digest = path, 0, hashlib.sha256()
+        self._thread, self._waiting, self._begun = ThreadPoolExecutor(1), deque[Future[None]](), 0
         self._draft, self._seal = work.draft(path.parent), work.draft(path.parent)
         with self._explained():
             self._file = self._draft.open("xb", buffering=0)
@@ -33,6 +43,7 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._thread.shutdown(cancel_futures=True)
         self._file.close()
 
     @property
@@ -41,15 +52,26 @@ class Draft:
         return self._digest.hexdigest()
 
     def write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
+        """Take it for writing; it must not change any more."""
+        self._waiting.append(self._thread.submit(self._write, memoryview(data)))
+        if len(self._waiting) > WAITING:
+            self._waiting.popleft().result()
+
+    def _write(self, rest: memoryview) -> None:
         self._digest.update(rest)
-        self.size += len(rest)
         with self._explained():
             while rest:
-                rest = rest[self._file.write(rest) :]
+                written = self._file.write(rest)
+                self.size, rest = self.size + written, rest[written:]
+            if self.size - self._begun >= WRITTEN_BACK and hasattr(os, "posix_fadvise"):
+                # Linux begins to write these to the disk now, so that little is left for the fsync.
+                os.posix_fadvise(self._file.fileno(), self._begun, self.size - self._begun, os.POSIX_FADV_DONTNEED)
+                self._begun = self.size
 
     def keep(self) -> Path:
         """Have it on the disk, under a name that is not for long: it goes at the end of the work."""
+        while self._waiting:
+            self._waiting.popleft().result()
         with self._explained():
             os.fsync(self._file.fileno())
             self._file.close()

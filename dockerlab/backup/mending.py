@@ -85,7 +85,9 @@ def _undo(engine: Engine, notes: Notes) -> Iterator[str]:
         return
     door = Door(engine, volume, notes["labels"])
     door.write(tar.read(archive.chunks(whole.path)))
-    if problems := differences(whole.entries, inventory(door.read())):
+    with door.read() as pieces:
+        found = inventory(pieces)
+    if problems := differences(whole.entries, found):
         raise BackupError(
             f"The volume {volume} did not get all of its content back.", f"{problems[0]}.", f"It is in {undo}."
         )

@@ -141,8 +141,8 @@ def fill(work: Underway, volume: str, source: Archive, progress: Progress) -> tu
     door = work.door(volume)
     with metered(progress, "Restoring", source.content) as meter:
         unpack(work, door, source, meter)
-    with metered(progress, "Comparing", source.content) as meter:
-        found = inventory(_metered(door.read(), meter))
+    with metered(progress, "Comparing", source.content) as meter, door.read() as pieces:
+        found = inventory(_metered(pieces, meter))
     if lines := differences(source.entries, found):
         raise BackupError(
             f"{source.path} was unpacked, but the volume does not hold what the archive does.",

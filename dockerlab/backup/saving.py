@@ -160,8 +160,9 @@ class Tally:
 
 def save(door: Door, draft: Draft, tally: Tally, meter: Callable[[int], object]) -> None:
     """Write what is in a volume into a `.tar.gz`, and count it."""
-    for data in packed(tar.write(_counted(door.read(), tally, meter))):
-        draft.write(data)
+    with door.read() as pieces:
+        for data in packed(tar.write(_counted(pieces, tally, meter))):
+            draft.write(data)
 
 
 def _counted(pieces: Iterable[tar.Piece], tally: Tally, meter: Callable[[int], object]) -> Iterator[tar.Piece]:

@@ -15,6 +15,8 @@ from secrets import token_hex
 from types import TracebackType
 from typing import IO, Any, Self
 
+import requests
+
 from ..commands import Pause, Unpause
 from ..engine.find import Engine, find
 from ..engine.private import home
@@ -223,4 +225,7 @@ def _lock(file: IO[str], *, wait: bool) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    said = (
+        "" if isinstance(error, requests.ConnectionError) else str(error)
+    )  # those are made of other libraries' objects
+    return (said.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -118,5 +118,5 @@ def recorded(lab: Lab, line: str) -> Iterator[None]:
         outcome = error.what
         raise
     finally:
-        with contextlib.suppress(*REFUSALS):
+        with contextlib.suppress(*REFUSALS, EngineError):  # what failed before is the better reason
             lab.record(line, line, time.perf_counter() - start, outcome)

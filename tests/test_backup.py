@@ -439,7 +439,7 @@ def test_a_full_disk_leaves_the_older_backup_and_no_trace(lab: Lab, tmp_path: Pa
         with pytest.raises(BackupError, match="No space left") as full:
             back_up(lab, "data", folder / "data.tar.gz", consistent="stop", progress=False)
         assert str(folder) in str(full.value)
-        assert sockets() == before
+        assert sockets() <= before
         assert verify(old.path).digest == old.digest
         assert sorted(path.name for path in folder.iterdir()) == ["data.tar.gz", "data.tar.gz.sha256"]
         assert lab.container("app").status == "running"

@@ -462,9 +462,9 @@ def test_what_another_lab_has_orphaned_meanwhile_is_not_listed_as_nobody_s(engin
         Lab(f"test-{secrets.token_hex(4)}", engine=engine, echo=None) as second,
     ):
         box = first.run("alpine", SLEEP, mounts=[Anonymous("/x")])
-        (orphan,) = names(first.volumes())
+        (orphan,) = [mount["Name"] for mount in box.attrs["Mounts"]]
         first.remove(box, force=True)
-        assert names(first.volumes()) == {orphan}
+        assert orphan in names(first.volumes())
         assert orphan in names(second.volumes(all=True)) - names(second.volumes())
         with pytest.raises(ForeignError, match=r"made for another lab\.\nChoose another name"):
             second.remove_volume(orphan)

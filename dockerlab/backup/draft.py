@@ -16,9 +16,9 @@ from .underway import Underway
 
 __all__ = ["Draft", "destination"]
 
-
-# How many pieces, of a mebibyte at most, may wait for the disk.
+# How many pieces, of a mebibyte at most, may wait to be written.
 WAITING = 16
+# After how many bytes the disk is put to work.
 WRITTEN_BACK = 8 << 20
 
 

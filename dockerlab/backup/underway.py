@@ -225,7 +225,5 @@ def _lock(file: IO[str], *, wait: bool) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    said = (
-        "" if isinstance(error, requests.ConnectionError) else str(error)
-    )  # those are made of other libraries' objects
+    said = "" if isinstance(error, requests.ConnectionError) else str(error)  # its text shows objects, not words
     return (said.splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -25,8 +25,18 @@ from dockerlab.relay import Relay, Route
 MEGABYTE = 2**20
 
 
+EARLIER = set[threading.Thread]()
+
+
+@pytest.fixture(autouse=True)
+def threads_of_earlier_tests() -> None:
+    """A server that another test left to be collected may still have its relay."""
+    EARLIER.clear()
+    EARLIER.update(threading.enumerate())
+
+
 def relay_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("relay to ")]
+    return [thread.name for thread in set(threading.enumerate()) - EARLIER if thread.name.startswith("relay to ")]
 
 
 def carriers(box: Container) -> list[str]:

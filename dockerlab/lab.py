@@ -290,7 +290,6 @@ class Lab:
         What this lab may touch; with `all` everything on the engine. `used_by` lists containers, stopped ones too.
         """
         found, users = self.do(commands.ListVolumes()), self._users()
-        self.belongings.recall()  # what another lab has just orphaned is that lab's
         mine = (item for item in found if all or self.belongings.may_touch(item["Labels"], item["Name"]))
         return listings.volumes(mine, users, self.belongings)
 
@@ -299,12 +298,14 @@ class Lab:
 
         Before Engine 23 a prune takes every unused volume; from 23 on only anonymous ones, all with `--all`.
         """
-        self.belongings.recall()
         found = self._ask(commands.ListVolumes())
         return prune.plan(found, self._users(), self.belongings, self.engine, self.do, all=all)
 
     def _users(self) -> dict[str, list[str]]:
-        return listings.users(self._ask(commands.ListContainers()), self.belongings)
+        """Who uses which of the volumes listed just before; what other labs orphaned until now is known as theirs."""
+        users = listings.users(self._ask(commands.ListContainers()), self.belongings)
+        self.belongings.recall()
+        return users
 
     def _ask(self, command: commands.Command) -> Any:
         """What a command that only looks gives, for an answer of our own: not shown, not recorded."""

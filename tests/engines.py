@@ -7,8 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,11 @@ def wait_until(condition: object, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.05)
+
+
+def relay_threads(earlier: Collection[threading.Thread]) -> list[str]:
+    """Threads of relays, but for the earlier ones: a server that another test left to be collected may have some."""
+    return [each.name for each in threading.enumerate() if each.name.startswith("relay to ") and each not in earlier]
 
 
 def sleep_in_a_container(client: DockerClient) -> Container:

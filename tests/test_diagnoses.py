@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engines import relay_threads
 from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data, running
 
 from dockerlab import Lab, Postgres, Volume
@@ -104,8 +105,7 @@ def test_a_server_that_does_not_answer_in_time_is_left_to_be_waited_for(lab: Lab
     assert "container is running" in seen and "still thinking" in seen
     assert "timeout=" in next_step
     assert lab.container("test-db").status == "running"
-    left = set(threading.enumerate()) - earlier
-    assert not [thread for thread in left if thread.name.startswith("relay to ")], "nor a way to it"
+    assert relay_threads(earlier) == [], "nor a way to it"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import docker
+import engines
 import psycopg
 import pytest
 from docker.models.containers import Container
@@ -26,17 +28,13 @@ MEGABYTE = 2**20
 
 
 EARLIER = set[threading.Thread]()
+relay_threads = partial(engines.relay_threads, EARLIER)
 
 
 @pytest.fixture(autouse=True)
 def threads_of_earlier_tests() -> None:
-    """A server that another test left to be collected may still have its relay."""
     EARLIER.clear()
     EARLIER.update(threading.enumerate())
-
-
-def relay_threads() -> list[str]:
-    return [thread.name for thread in set(threading.enumerate()) - EARLIER if thread.name.startswith("relay to ")]
 
 
 def carriers(box: Container) -> list[str]:

@@ -48,7 +48,6 @@ class Door:
         # docker-py's own get_archive and put_archive leave a stream open that is not read to its end, and wait a minute
         # at most for the engine to write to its disk what it got.
         self._url, self._session = f"{api.base_url}/v{api.api_version}/containers/{self.id}/archive", api
-        self._streams = streaming(api)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Iterator[tar.Piece]]:
@@ -59,7 +58,8 @@ class Door:
         # Docker has the root in the content of a folder, Podman only in the folder, as an empty name before /.
         where = {"path": f"/{FOLDER}" if self._podman else f"/{FOLDER}/."}
         plain = {"Accept-Encoding": "identity"}
-        with self._streams.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
+        session = streaming(self._session)
+        with session.get(self._url, params=where, headers=plain, stream=True, timeout=WAIT_SECONDS) as response:
             _check(response)
             # As it comes: who waits for a whole mebibyte has the engine wait next, its socket holds a fifth of that.
             pieces = tar.read(iter(partial(response.raw.read1, READ), b""))

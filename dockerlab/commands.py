@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docker.errors import NotFound, create_api_error_from_http_exception
@@ -364,13 +365,13 @@ class RemoveImage(_Named):
 
 @dataclass(frozen=True, repr=False)
 class ListVolumes(Command):
-    """`docker volume ls`: the engine's records of its volumes."""
+    """`docker volume ls`: the engine's records of its volumes, by name; the engine itself gives them in any order."""
 
     def words(self) -> list[str]:
         return ["docker", "volume", "ls"]
 
     def call(self, client: DockerClient) -> list[dict[str, Any]]:
-        return client.api.volumes()["Volumes"] or []
+        return sorted(client.api.volumes()["Volumes"] or [], key=itemgetter("Name"))
 
 
 @dataclass(frozen=True, repr=False)

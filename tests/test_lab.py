@@ -235,6 +235,13 @@ def test_a_volume_s_row_says_who_uses_it_stopped_ones_too(lab: Lab) -> None:
     assert all(map(is_anonymous, anonymous["name"]))
 
 
+def test_volumes_come_by_name_as_docker_volume_ls_has_them(lab: Lab) -> None:
+    made = [f"{letter}-data" for letter in "gahbfdce"]
+    for name in made:
+        lab.create_volume(name)
+    assert [name for name in lab.volumes()["name"] if name in made] == sorted(made)
+
+
 def test_images_say_where_they_came_from(lab: Lab) -> None:
     lab.run("alpine", "true", detach=False, remove=True)
 

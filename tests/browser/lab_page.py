@@ -54,11 +54,12 @@ _TOO_WIDE = """() => [...jupyterapp.shell.currentWidget.node.querySelectorAll('.
 
 @dataclass
 class LabPage:
-    """A page with a notebook in JupyterLab; notes errors in its console and addresses of other machines."""
+    """A notebook in JupyterLab; notes errors of its console, what Chromium dropped, and addresses of other machines."""
 
     page: Page
     name: str
     errors: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,7 +74,9 @@ class LabPage:
             self._note_error(f"{message.text} ({message.location.get('url', '')})")
 
     def _note_error(self, text: str) -> None:
-        if EARLY_QUESTION not in text:
+        if NETWORK_CHANGED in text:
+            self.dropped.append(text)
+        elif EARLY_QUESTION not in text:
             self.errors.append(text)
 
     def _note_address(self, url: str) -> None:
@@ -85,19 +88,17 @@ class LabPage:
         """Open a notebook's address and wait until its kernel answers."""
         for load in range(LOADS):
             self.errors.clear()
+            self.dropped.clear()
             try:
                 self.page.goto(f"{url}&reset")  # without what other pages have left open
                 self.page.wait_for_function(_IS_SHOWN, arg=self.name)
                 self.page.evaluate(_KERNEL_ANSWERS)
             except Error as error:
-                self.errors.append(str(error))
-                if load == LOADS - 1 or not self._network_changed():
+                self._note_error(str(error))
+                if load == LOADS - 1 or not self.dropped:
                     raise
-            if not self._network_changed():
+            if not self.dropped:
                 return
-
-    def _network_changed(self) -> bool:
-        return any(NETWORK_CHANGED in error for error in self.errors)
 
     def command(self, name: str, **arguments: object) -> None:
         """Run one of JupyterLab's commands, as its menus do, and wait for its end."""

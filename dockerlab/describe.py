@@ -24,9 +24,9 @@ def bytes_in_words(number: int) -> str:
     raise AssertionError
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, nouns: str = "") -> str:
     """A number with its noun: `1 file`, `3 files`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def state_in_words(container: Container) -> str:

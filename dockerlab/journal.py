@@ -63,9 +63,10 @@ class Entry:
 
 @dataclass
 class Journal:
-    """The entries of a sitting, in order."""
+    """The entries of a sitting, in order; the first `opening` removed what an earlier sitting had left."""
 
     entries: list[Entry] = field(default_factory=list)
+    opening: int = 0
     _new: list[Made] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
@@ -93,13 +94,16 @@ class Journal:
 
         Lines are as they were typed, passwords included, since without them the script could not run. A name that the
         engine made up is another in each replay: where a later line has it, a variable takes it from the engine. A
-        line with an anonymous volume of no line's making, as from before the sitting, is a comment as well.
+        line with an anonymous volume of no line's making, as from before the sitting, is a comment as well, and so is
+        what the opening removed: a clean engine has none of it.
         """
         body, names = list[str](), _Names()
         for place, entry in enumerate(self.entries):
             head = names.put(entry.head)
             if not entry.ran:
                 body.append(_comment(f"refused ({entry.outcome})", entry))
+            elif place < self.opening:
+                body.append(_comment("left out (an earlier sitting had left it)", entry))
             elif unknown := _ANONYMOUS.search(head):
                 body.append(_comment(f"left out (no line here tells which volume {unknown[1][:12]} was)", entry))
             else:

@@ -352,6 +352,7 @@ class Lab:
         left and said.
         """
         self.belongings.recall()
+        opens = not self._journal.entries
         gone, left = [], []
         with self._explained(commands.ListContainers()):
             for thing, command in self.claims.everything():
@@ -365,6 +366,8 @@ class Lab:
                     left.append(str(error))
                 else:
                     gone.append(thing)
+        if opens:
+            self._journal.opening = len(self._journal.entries)
         if left:
             self.say("\n".join(["Left, since something that this lab did not make uses it:", *left]))
         else:

@@ -163,7 +163,7 @@ def test_the_result_says_what_was_done_and_the_digest_is_one_that_sha256sum_chec
     assert backup.bytes_after == backup.path.stat().st_size
     assert backup.engine == repr(lab.engine)
     assert backup.state == "not in use"
-    for text in ("data", "2 files, 1.50kB", backup.digest, "docker run --rm"):
+    for text in ("data", "2 files, 1.5 kB", backup.digest, "docker run --rm"):
         assert text in repr(backup)
         assert text in backup._repr_html_()
     checked = subprocess.run(

@@ -151,3 +151,24 @@ def test_what_only_the_engine_named_is_found_under_its_new_name(engine: Engine, 
         assert orphan not in script
     finally:
         additions.remove()
+
+
+def test_what_an_earlier_sitting_had_left_is_not_removed_again(engine: Engine, tmp_path: Path) -> None:
+    name, additions = f"test-{secrets.token_hex(4)}", Additions(engine)
+    try:
+        Lab(name, engine=engine, owner="", echo=None).run(
+            "alpine", "true", mounts=[Volume("old", "/old")], detach=False
+        )
+        with Lab(name, engine=engine, owner="", echo=None) as lab:
+            assert len(lab.cleanup()) == 2
+            lab.create_volume("first")
+            lab.remove_volume("first")
+            lab.create_volume("second")
+            script = lab.script()
+        additions.remove()
+
+        replay(script, tmp_path, engine)
+        assert "# left out (an earlier sitting had left it): docker volume rm old" in script.splitlines()
+        assert Lab(name, engine=engine, owner="", echo=None).volumes()["name"].to_list() == ["second"]
+    finally:
+        additions.remove()

@@ -13,11 +13,12 @@ from typing import IO, Any
 import pandas as pd
 from isal import igzip, igzip_threaded, isal_zlib
 
+from ..describe import bytes_in_words, count
 from ..errors import BackupError, NotFoundError
 from ..refusals import near
 from . import tar
 from .contents import Entries, inventory, shown
-from .results import Result, count, size
+from .results import Result
 
 __all__ = ["Archive", "chunks", "inspect", "seal_of", "verify"]
 
@@ -70,7 +71,7 @@ class Archive(Result):
     def rows(self) -> Iterator[tuple[str, str]]:
         yield "archive", str(self.path)
         yield "whole", "yes: gzip's checksum and the tar to its end" + (", and the digest" if self.sealed else "")
-        yield "holds", f"{count(self.files, 'file')}, {size(self.content)} in {size(self.packed)}"
+        yield "holds", f"{count(self.files, 'file')}, {bytes_in_words(self.content)} in {bytes_in_words(self.packed)}"
         yield "digest", f"{self.digest}" + ("" if self.sealed else " (no .sha256 is beside it to compare with)")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
+from ..describe import count
 from . import tar
-from .results import count
 
 __all__ = ["Entries", "differences", "hazard", "inventory", "is_plain", "not_carried", "shown"]
 

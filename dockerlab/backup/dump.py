@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import sqlalchemy
 from docker.models.containers import Container
 
+from ..describe import bytes_in_words
 from ..errors import BackupError, NotFoundError
 from ..lab import Lab
 from . import tar
 from .archive import seal_of
 from .door import converse
 from .draft import Draft, destination
-from .results import Result, size
+from .results import Result
 from .underway import Underway
 from .volumes import explained, prepared, recorded
 
@@ -55,7 +56,7 @@ class Dump(Result):
         yield "dump", str(self.path)
         yield "of", self.server
         yield "took", f"{self.seconds:.1f} s"
-        yield "holds", size(self.bytes_after)
+        yield "holds", bytes_in_words(self.bytes_after)
         yield "digest", self.digest
         yield "the same", self.line
 

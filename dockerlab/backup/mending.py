@@ -9,13 +9,13 @@ from typing import Any
 
 import docker.errors
 
+from ..describe import bytes_in_words
 from ..engine.find import Engine
 from ..errors import BackupError, DockerLabError
 from ..refusals import REFUSALS
 from . import archive, tar
 from .contents import differences, inventory
 from .door import LABEL, Door, run_once
-from .results import size
 
 __all__ = ["EMPTY", "Notes", "put_right"]
 
@@ -91,7 +91,7 @@ def _undo(engine: Engine, notes: Notes) -> Iterator[str]:
         raise BackupError(
             f"The volume {volume} did not get all of its content back.", f"{problems[0]}.", f"It is in {undo}."
         )
-    yield f"the volume {volume} has its old content again ({size(whole.content)})"
+    yield f"the volume {volume} has its old content again ({bytes_in_words(whole.content)})"
 
 
 def _delete_drafts(engine: Engine, notes: Notes) -> Iterator[str]:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Self
 
 from ..commands import Bind, Run, Volume
+from ..describe import bytes_in_words, count
 from ..engine import images
 from ..errors import BackupError, InUseError, NotFoundError
 from ..lab import Lab
@@ -22,7 +23,7 @@ from .door import IMAGE, LABEL, Door
 from .draft import Draft
 from .mending import EMPTY
 from .progress import Progress, metered
-from .results import Result, count, size
+from .results import Result
 from .saving import Tally, save
 from .underway import Underway
 from .volumes import exists, explained, named, prepared, recorded, users
@@ -53,7 +54,7 @@ class Unpacked(Result):
         yield "on", self.engine
         yield "took", f"{self.seconds:.1f} s"
         yield "compared", f"{count(self.compared, 'entry', 'entries')}, all as in the archive"
-        yield "holds", f"{count(self.files, 'file')}, {size(self.content)}"
+        yield "holds", f"{count(self.files, 'file')}, {bytes_in_words(self.content)}"
         yield from (("note", note) for note in self.notes)
 
 

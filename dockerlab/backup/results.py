@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from tqdm import tqdm
+__all__ = ["Result"]
 
-__all__ = ["Result", "count", "size"]
+_NAME = "text-align: left"
+_TEXT = (
+    f"{_NAME}; overflow-wrap: anywhere"  # an anonymous volume's name has 64 digits, which a narrow page has to break
+)
 
 
 class Result:
@@ -24,17 +27,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">{escape(text)}</td></tr>'
+            f'<tr><th style="{_NAME}">{escape(name)}</th><td style="{_TEXT}">{escape(text)}</td></tr>'
             for name, text in self.rows()
         )
         return f"<table>{rows}</table>"
-
-
-def size(number: int) -> str:
-    """A number of bytes in three digits, as `474 MB`."""
-    return f"{number} B" if number < 1000 else tqdm.format_sizeof(number, " ").replace(" ", "") + "B"
-
-
-def count(number: int, noun: str, nouns: str = "") -> str:
-    """A number with its noun: `1 file`, `3 files`."""
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from ..commands import Bind, Run, Volume
+from ..describe import bytes_in_words, count
 from ..engine import images
 from ..errors import BackupError, InUseError
 from ..lab import Lab
@@ -18,7 +19,7 @@ from .door import IMAGE, Door
 from .draft import Draft, destination
 from .packing import packed
 from .progress import Progress, metered, volume_size
-from .results import Result, count, size
+from .results import Result
 from .underway import Underway
 from .volumes import exists, explained, named, now, prepared, recorded, used_since, users
 
@@ -54,7 +55,8 @@ class Backup(Result):
         yield "of", f"the volume {self.volume}, {self.state}"
         yield "on", self.engine
         yield "at", f"{self.time:%Y-%m-%d %H:%M:%S}, in {self.seconds:.1f} s"
-        yield "holds", f"{count(self.files, 'file')}, {size(self.bytes_before)} in {size(self.bytes_after)}"
+        before, after = map(bytes_in_words, (self.bytes_before, self.bytes_after))
+        yield "holds", f"{count(self.files, 'file')}, {before} in {after}"
         yield "digest", self.digest
         yield from (("note", note) for note in self.notes)
         yield "much like", self.line

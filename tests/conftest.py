@@ -62,12 +62,23 @@ def engine() -> Iterator[Engine]:
             except EngineError:
                 pytest.skip(f"no engine: {no_private.seen}")
         patch.setenv("DOCKERLAB_ENGINE", "private" if found.private else found.url)
+        if found.private and home.parent == TEST_HOME.parent:  # a home of the tests alone
+            _sweep(found)
         try:
             yield found
         finally:
             found.client.close()
             if found.private:
                 private.stop(home)
+
+
+def _sweep(engine: Engine) -> None:
+    """Remove what a run that was killed left behind."""
+    for box in engine.client.containers.list(all=True):
+        box.remove(force=True, v=True)
+    for volume in engine.client.volumes.list():
+        volume.remove()
+    engine.client.networks.prune()
 
 
 @pytest.fixture

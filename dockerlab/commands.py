@@ -7,19 +7,18 @@ Nothing here looks for an engine or knows about labs: a command is called with a
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from docker.errors import NotFound, create_api_error_from_http_exception
+from docker.errors import APIError, NotFound, create_api_error_from_http_exception
 from requests.exceptions import HTTPError
 
 from .errors import CommandError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
-from .words import Command, argv, checked_pairs, pairs
+from .words import Command, argv, checked_pairs, checked_port, pairs
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -53,8 +52,6 @@ __all__ = [
     "Volume",
 ]
 
-_PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
-
 
 @dataclass(frozen=True)
 class Output:
@@ -69,12 +66,6 @@ class Output:
     def __repr__(self) -> str:
         lines = [self.text.rstrip("\n")] if self.text else []
         return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
-
-
-def _checked_port(port: int | str) -> str:
-    if not _PORT.fullmatch(str(port)):
-        raise CommandError("This is not a container's port.", f"Seen: {port!r}.", 'Give 5432, or "53/udp".')
-    return str(port) if "/" in str(port) else f"{port}/tcp"
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,7 +99,7 @@ class Run(Command):
             "mounts": tuple(self.mounts),
             "env": checked_pairs(self.env),
             "labels": checked_pairs(self.labels),
-            "ports": {_checked_port(port): host for port, host in self.ports.items()},
+            "ports": {checked_port(port): host for port, host in self.ports.items()},
         }.items():
             object.__setattr__(self, name, value)
 
@@ -300,7 +291,13 @@ class Remove(Command):
         return ["docker", "rm", *["-f"] * self.force, *["-v"] * self.volumes, self.container]
 
     def call(self, client: DockerClient) -> None:
-        client.api.remove_container(self.container, v=self.volumes, force=self.force)
+        try:
+            client.api.remove_container(self.container, v=self.volumes, force=self.force)
+        except APIError as error:
+            if "already in progress" not in str(error.explanation):
+                raise
+            with contextlib.suppress(NotFound):  # it goes by itself, as one with --rm does
+                client.api.wait(self.container, condition="removed")
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,8 +12,9 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["Command", "argv", "checked_pairs", "pairs", "redact", "redact_message"]
+__all__ = ["Command", "argv", "checked_pairs", "checked_port", "pairs", "redact", "redact_message"]
 
+_PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
 # A bare comma makes an array in PowerShell, and a dot splits what looks like an option.
 _PLAIN_IN_POWERSHELL = re.compile(r"--?[A-Za-z-]+|[A-Za-z0-9_./:=\\+][A-Za-z0-9_./:=\\+-]*")
 _QUOTES_IN_POWERSHELL = re.compile("(['‘’‚‛])")  # noqa: RUF001 - it takes each of these for a single quote
@@ -77,6 +78,13 @@ def argv(command: str | Sequence[str] | None) -> tuple[str, ...]:
         raise CommandError(
             "This command cannot be split into words.", f"Seen: {error}.", "Close its quotes, or give a list of words."
         ) from None
+
+
+def checked_port(port: int | str) -> str:
+    """A container's port with its protocol, `tcp` where none is said; `CommandError` where it is none."""
+    if not _PORT.fullmatch(str(port)):
+        raise CommandError("This is not a container's port.", f"Seen: {port!r}.", 'Give 5432, or "53/udp".')
+    return str(port) if "/" in str(port) else f"{port}/tcp"
 
 
 def pairs(flag: str, values: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from dockerlab import Lab
@@ -20,6 +21,10 @@ from dockerlab.engine import images, private
 from dockerlab.engine.find import Engine, find
 from dockerlab.environment import ROOT
 from dockerlab.errors import EngineError
+
+# No example is late on a machine whose cores are all busy.
+hypothesis.settings.register_profile("any machine", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Reasons for which a test may be skipped in CI: programs that the course itself does not need, and so does not install.
 MAY_BE_SKIPPED = frozenset({"no podman here", "no sudo here"})

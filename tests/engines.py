@@ -55,7 +55,7 @@ def publish(client: DockerClient, words: str) -> int:
 
 HEAR = """
 import socket, sys, time
-for attempt in range(100):
+for attempt in range(600):
     try:
         with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=2) as connection:
             heard = connection.recv(100)
@@ -73,7 +73,7 @@ def hear(port: int, before: tuple[str, ...] = ()) -> str:
     return python(HEAR, port, before=before)
 
 
-def wait_until(condition: object, seconds: float = 20) -> None:
+def wait_until(condition: object, seconds: float = 60) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():

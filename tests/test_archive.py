@@ -345,6 +345,35 @@ def test_a_header_without_end_does_not_fill_the_memory() -> None:
         list(tar.read([endless, *[bytes(2**20)] * 10]))
 
 
+def pax(record: bytes, size: bytes = b"") -> bytes:
+    """A file of a hostile tar: with a PAX record of its own, or with that in its header's field of the size."""
+    header = tar.encode(tar.Entry(b"x", tar.FILE, 0, 0, 0, len(record), 0))
+    extension = header[:156] + b"x" + header[157:]
+    file = tar.encode(tar.Entry(b"a", tar.FILE, 0, 0, 0, 0, 0))
+    file = file[:124] + (size or file[124:136]) + file[136:]
+    blocks = [extension, file] if record else [file]
+    summed = [b[:148] + b"%06o\0 " % (sum(b[:148]) + sum(b[156:]) + 8 * 32) + b[156:] for b in blocks]
+    return b"".join([summed[0], record, tar.padding(len(record)), *summed[1:]]) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pax(b"", size=b"-0000000001\0"),
+        pax(b"", size=b"\xff" * 12),
+        pax(b"", size=b"\x80" + b"\xff" * 11),
+        pax(b"12 size=-99\n"),
+        pax(b"40 uid=1%s\n" % (b"0" * 31)),
+        pax(b"40 mtime=1%s\n" % (b"0" * 29)),
+        pax(b"9" * 5000 + b" size=1\n"),
+    ],
+    ids=["negative", "negative in base 256", "beyond any disk", "negative in PAX", "owner", "time", "length"],
+)
+def test_a_number_that_no_file_has_is_refused(stream: bytes) -> None:
+    with pytest.raises(tar.TarError, match=r"where a number should be|a PAX header is not one"):
+        list(tar.read([stream]))
+
+
 # What counts as the same
 
 CHANGES = {

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
+from content import volumes as all_volumes
 from docker import APIClient
 from engines import mounted, needs_private_engine, needs_root, python
 
 from dockerlab import Lab, Volume
-from dockerlab.backup import back_up, restoring, saving, tar, verify, volumes
+from dockerlab.backup import back_up, restore, restoring, saving, tar, verify, volumes
 from dockerlab.backup.archive import shown
 from dockerlab.backup.contents import differences
 from dockerlab.backup.stream import streaming
+from dockerlab.backup.underway import Underway
 from dockerlab.cli import invoke
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
@@ -282,10 +284,10 @@ def test_a_long_answer_comes_without_marks_by_a_unix_socket_and_as_ever_from_afa
 
 def test_a_volume_that_is_not_there_is_named_with_near_ones_and_not_made(lab: Lab, tmp_path: Path) -> None:
     lab.create_volume("pgdata")
-    before = [volume["Name"] for volume in lab.engine.client.api.volumes()["Volumes"]]
+    before = all_volumes(lab)
     with pytest.raises(NotFoundError, match="pgdata"):
         back_up(lab, "pgdta", tmp_path / "a.tar.gz")
-    assert [volume["Name"] for volume in lab.engine.client.api.volumes()["Volumes"]] == before
+    assert all_volumes(lab) == before
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,6 +297,9 @@ def test_a_folder_that_is_not_there_or_in_the_place_of_the_file_is_refused(lab: 
         back_up(lab, "data", tmp_path / "no" / "a.tar.gz")
     with pytest.raises(BackupError, match="is a folder"):
         back_up(lab, "data", tmp_path)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(BackupError, match="no regular file"):
+        back_up(lab, "data", tmp_path / "fifo")
     with pytest.raises(BackupError, match="none of the ways"):
         back_up(lab, "data", tmp_path / "a.tar.gz", consistent="maybe")  # type: ignore[arg-type]
 
@@ -391,6 +396,70 @@ def test_who_uses_it_meanwhile_spoils_the_backup(lab: Lab, tmp_path: Path) -> No
     with pytest.raises(InUseError, match="By: meanwhile"):
         back_up(lab, "data", tmp_path / "a.tar.gz", progress=use)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_only_reads_it_or_uses_one_whose_name_begins_like_it_spoils_nothing(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("a", content=b"x")])
+
+    def use(done: int, total: int | None) -> None:
+        if done:
+            for mount in (Volume("data", "/data", read_only=True), Volume("data-copy", "/data")):
+                lab.run("alpine", "true", mounts=[mount]).wait()
+
+    assert back_up(lab, "data", tmp_path / "a.tar.gz", progress=use).files == 1
+
+
+def test_who_begins_to_use_it_right_after_the_question_spoils_it_too(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(lab, "data", [item("a", content=b"x")])
+
+    def underway(*arguments: str) -> Underway:
+        sleeper(lab, "late", "data")
+        return Underway(lab, *arguments[1:])
+
+    monkeypatch.setattr(saving, "Underway", underway)
+    with pytest.raises(InUseError, match="By: late"):
+        back_up(lab, "data", tmp_path / "a.tar.gz", progress=False)
+
+
+def test_a_container_that_would_be_gone_once_it_is_stopped_is_not_stopped(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("a", content=b"x")])
+    sleeper(lab, "stays", "data")
+    lab.run("alpine", ["sh", "-c", SLEEP], name="goes", mounts=[Volume("data", "/data")], remove=True)
+    before = started(lab, "stays")
+    with pytest.raises(InUseError, match="goes would be removed") as refused:
+        back_up(lab, "data", tmp_path / "a.tar.gz", consistent="stop", progress=False)
+    assert "pause" in refused.value.next_step
+    assert started(lab, "stays") == before
+    assert back_up(lab, "data", tmp_path / "a.tar.gz", consistent="pause", progress=False).files == 1
+    assert lab.container("goes").status == "running"
+
+
+def test_a_container_that_has_it_twice_is_one(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("a", content=b"x")])
+    mounts = [Volume("data", "/one"), Volume("data", "/two", read_only=True)]
+    lab.run("alpine", ["sh", "-c", SLEEP], name="app", mounts=mounts)
+    with pytest.raises(InUseError, match=r"By: app \(running\)\."):
+        back_up(lab, "data", tmp_path / "a.tar.gz")
+    for way in ("stop", "pause"):
+        back_up(lab, "data", tmp_path / "a.tar.gz", consistent=way, progress=False)  # type: ignore[arg-type]
+        assert lab.container("app").status == "running"
+
+
+@pytest.mark.parametrize("way", [None, "stop", "pause"])
+def test_a_volume_that_a_restore_fills_is_not_backed_up(lab: Lab, tmp_path: Path, way: str | None) -> None:
+    put(lab, "data", [item("a", content=bytes(100))])
+    backup, told = back_up(lab, "data", tmp_path / "a.tar.gz", progress=False), []
+
+    def look(done: int, total: int | None) -> None:
+        if done and not told:
+            with pytest.raises(InUseError, match="a restore is filling it") as refused:
+                back_up(lab, "new", tmp_path / "b.tar.gz", consistent=way)  # type: ignore[arg-type]
+            told.append(refused.value)
+
+    restore(lab, backup.path, "new", progress=look)
+    assert told and not (tmp_path / "b.tar.gz").exists()
 
 
 def test_who_uses_it_is_told_while_the_engine_copies_out_of_that_container(lab: Lab) -> None:

@@ -95,18 +95,30 @@ def test_k12_is_not_shown_by_a_bind_mount_of_the_engines_own_folder(lab: Lab) ->
 CHOSEN: tuple[Mount, Mount, Mount] = (Volume("orders", "/orders"), Bind(".", "/settings", True), Tmpfs("/sessions"))
 
 
-def test_the_exercise_is_done_with_each_kind_of_data_in_its_mount(lab: Lab, here: Path) -> None:
+@pytest.fixture
+def desk(here: Path) -> Path:
+    """The folder with what is edited."""
+    (here / "list").touch()
+    return here
+
+
+def test_the_exercise_is_done_with_each_kind_of_data_in_its_mount(lab: Lab) -> None:
     lab.run("alpine", "sleep infinity", name="webshop", mounts=CHOSEN)
     assert lab.check("06-exercise")
 
 
-def test_the_exercise_is_done_with_mount_as_well(lab: Lab, here: Path) -> None:
+def test_the_exercise_is_done_with_mount_as_well(lab: Lab, desk: Path) -> None:
     settings = "--mount type=bind,source=$(pwd),target=/settings,readonly"
     orders = f"--mount type=volume,source={lab.name},target=/orders"
     invoke(lab, f"run -d --name webshop {orders} {settings} --mount type=tmpfs,target=/sessions alpine sleep 600")
     verdict = lab.check("06-exercise")
     assert verdict
-    assert f"orders on the volume {lab.name}, settings from the folder {here.name}, read-only" in verdict.observed
+    assert f"orders on the volume {lab.name}, settings from the folder {desk.name}, read-only" in verdict.observed
+
+
+def test_a_folder_with_nothing_in_it_is_not_the_one_that_is_edited(lab: Lab, here: Path) -> None:
+    lab.run("alpine", "sleep infinity", name="webshop", mounts=[CHOSEN[0], Bind(here, "/settings", True), CHOSEN[2]])
+    assert lab.check("06-exercise").observed == f"/settings of webshop is empty: {here} is not where you edit."
 
 
 def test_untouched_the_exercise_is_not_done(lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -162,7 +163,7 @@ def test_output_comes_as_it_is_written_and_in_any_bytes(lab: Lab) -> None:
             return super().write(text)
 
     times: list[tuple[float, str]] = []
-    invoke(lab, "run --rm alpine sh -c 'echo one; sleep 1; printf \"\\377two\"'", out=Clock())
+    invoke(lab, "run --rm alpine sh -c 'echo one; sleep 2; printf \"\\377two\"'", out=Clock())
 
     (first, _), (second, _) = (next(each for each in times if word in each[1]) for word in ("one", "two"))
     assert second - first > 0.5
@@ -205,8 +206,10 @@ def test_an_interrupt_ends_the_command_also_one_that_does_not_listen(lab: Lab, d
     for line in ("logs -f writer", "run --name deaf alpine sleep 1000"):
         before = children()
 
-        def interrupt(before: set[str] = before) -> None:
+        def interrupt(before: set[str] = before, line: str = line) -> None:
             wait_until(lambda: children() - before)
+            if "deaf" in line:  # its container is there before we interrupt
+                wait_until(lambda: "/deaf" in {name for box in lab.claims.containers() for name in box["Names"]})
             time.sleep(1)
             signal.pthread_kill(main, signal.SIGINT)
 
@@ -223,7 +226,10 @@ def test_an_interrupt_ends_the_command_also_one_that_does_not_listen(lab: Lab, d
 def children() -> set[str]:
     """The docker programs that this process started and that run."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = {child for task in tasks for child in task.read_text().split()}
+    found = set[str]()
+    for task in tasks:
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found.update(task.read_text().split())
     return {child for child in found if command_of(child).startswith("docker\0")}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,10 @@ def made(clone: Path) -> Path:
     return clone
 
 
-def test_the_first_run_makes_the_environment_that_the_lock_describes(made: Path) -> None:
+def test_the_first_run_makes_the_environment_that_the_lock_describes(clone: Path) -> None:
+    made = clone
+    shutil.rmtree(made / ".venv", ignore_errors=True)
+    assert down(made).returncode == 0
     lock = (made / "requirements.lock").read_text(encoding="utf-8")
     there = packages(made)
     assert {"docker", "jupyterlab", "pandas", "dockerlab"} <= set(there)

@@ -92,11 +92,11 @@ def test_no_exit_status_is_lost_however_fast_a_program_ends(lab: Lab, remove: bo
 
 def test_a_program_may_be_silent_for_longer_than_the_engine_is_waited_for(lab: Lab) -> None:
     box, api = lab.run("alpine", SLEEP), lab.engine.client.api
-    patience, api.timeout = api.timeout, 4
+    patience, api.timeout = api.timeout, 8
     try:
         with ThreadPoolExecutor() as pool:
-            in_run = pool.submit(lab.run, "alpine", ["sh", "-c", "sleep 5; exit 5"], detach=False, remove=True)
-            in_exec = pool.submit(lab.exec, box, "sleep 5; exit 6")
+            in_run = pool.submit(lab.run, "alpine", ["sh", "-c", "sleep 9; exit 5"], detach=False, remove=True)
+            in_exec = pool.submit(lab.exec, box, "sleep 9; exit 6")
             assert (in_run.result().exit_code, in_exec.result().exit_code) == (5, 6)
     finally:
         api.timeout = patience

@@ -137,7 +137,7 @@ def test_with_a_body_the_input_stays_open(lab: Lab) -> None:
         ("run -dvmy-data:/data alpine", "run -dvana-my-data:/data alpine"),
         ("run --volume my-data:/data alpine", "run --volume ana-my-data:/data alpine"),
         ("run --volume=my-data:/data alpine", "run --volume=ana-my-data:/data alpine"),
-        ("run -itp3000:3000 -v my-data:/d alpine -v x:/y", "run -p3000:3000 -v ana-my-data:/d alpine -v x:/y"),
+        ("run -itp3999:3999 -v my-data:/d alpine -v x:/y", "run -p3999:3999 -v ana-my-data:/d alpine -v x:/y"),
         ("run -v /tmp:/data -v ./a:/b -v /anon alpine", "run -v /tmp:/data -v ./a:/b -v /anon alpine"),
         (
             "run --mount type=volume,source=ab,target=/a alpine",

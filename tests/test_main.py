@@ -38,6 +38,15 @@ def dockerlab(clone: Path, *words: str, **environment: str) -> subprocess.Comple
     )
 
 
+@pytest.fixture(autouse=True)
+def set_up(request: pytest.FixtureRequest) -> None:
+    """Whichever test is the first in its process, what it asks of the copy is not mixed with an installation."""
+    if "clone" in request.fixturenames and "up_opens" not in request.node.name:
+        clone = request.getfixturevalue("clone")
+        if not (clone / ".venv").exists():
+            dockerlab(clone, "down", DOCKERLAB_HOME=str(clone / "no-engine-here"))
+
+
 @pytest.fixture(scope="module")
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("user")

@@ -78,7 +78,7 @@ def test_it_starts_in_dockers_own_words_and_publishes_on_this_machine_alone(lab:
 def test_it_is_not_taken_for_ready_while_its_data_is_only_being_made(lab: Lab, tmp_path: Path) -> None:
     # The server that makes the data directory answers on its socket; a slow script keeps it up.
     tmp_path.chmod(0o755)
-    (tmp_path / "10-slow.sql").write_text("SELECT pg_sleep(3); CREATE TABLE last_of_all (n int);")
+    (tmp_path / "10-slow.sql").write_text("SELECT pg_sleep(8); CREATE TABLE last_of_all (n int);")
     (tmp_path / "10-slow.sql").chmod(0o644)
     scripts = Bind(str(tmp_path), "/docker-entrypoint-initdb.d", read_only=True)
     box = lab.run(IMAGE, name="test-db", env=ENV, ports={5432: None}, mounts=[Volume("new-data", DATA), scripts])
@@ -295,7 +295,7 @@ def test_one_line_says_what_it_is(db: Postgres) -> None:
 
 
 def test_waiting_is_told_in_two_lines(lab: Lab, shown: list[str]) -> None:
-    late = ["sh", "-c", "sleep 2; exec docker-entrypoint.sh postgres"]
+    late = ["sh", "-c", "sleep 5; exec docker-entrypoint.sh postgres"]
     box = lab.run(IMAGE, late, name="test-db", mounts=[Volume("pgdata", DATA)])
     serve(lab)
     assert [line for line in shown if line.startswith("#") and "PowerShell" not in line][:1] == [

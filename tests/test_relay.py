@@ -98,13 +98,13 @@ def test_connections_do_not_mix(relay: Relay) -> None:
 
 
 def test_a_connection_may_be_silent_for_longer_than_a_call_of_the_engine_may_take(lab: Lab, echo: Container) -> None:
-    client = docker.DockerClient(lab.engine.url, timeout=1)
+    client = docker.DockerClient(lab.engine.url, version=lab.engine.api_version, timeout=4)
     relay = Relay(client, str(echo.id), 7)
     try:
         with socket.create_connection(("127.0.0.1", relay.port)) as connection:
             connection.sendall(b"before")
             assert connection.recv(100) == b"before"
-            time.sleep(2)
+            time.sleep(5)
             connection.sendall(b"after")
             assert connection.recv(100) == b"after"
     finally:
@@ -121,7 +121,7 @@ def test_closing_it_in_the_middle_leaves_no_thread_no_process_and_no_port(relay:
         stuck.settimeout(1)
         with pytest.raises(TimeoutError):
             stuck.sendall(bytes(100 * MEGABYTE))  # nobody reads the answer, so it backs up all the way
-        assert len(carriers(echo)) == 2
+        wait_until(lambda: len(carriers(echo)) == 2)
 
         relay.close()
 
@@ -157,7 +157,7 @@ def test_an_image_without_nc_is_said_to_be_the_reason(lab: Lab) -> None:
     box = lab.run(IMAGE, name="test-db", env=ENV)
     lab.exec(box, "rm -f /bin/nc /usr/bin/nc")
     with pytest.raises(PostgresError, match="nc in the container ended with exit status 12"):
-        Postgres(lab, "test-db", timeout=2, **LOGIN)
+        Postgres(lab, "test-db", timeout=6, **LOGIN)
 
 
 def test_a_container_that_goes_ends_the_connection(lab: Lab, relay: Relay, echo: Container) -> None:

@@ -11,12 +11,15 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from content import hard_to_keep, helpers, item, listing, put, tar_of
 
 from dockerlab import Lab, Postgres, Volume
-from dockerlab.backup import back_up, rehearse, restore, tar
+from dockerlab.backup import back_up, dump, rehearse, restore, restoring, tar
+from dockerlab.backup.archive import Archive
+from dockerlab.backup.mending import put_right
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
 
@@ -284,6 +287,82 @@ def test_who_takes_the_volume_into_use_meanwhile_spoils_the_restore(lab: Lab, tm
     assert names(lab) == []
 
 
+def test_a_server_that_was_started_on_a_replaced_volume_keeps_its_files_until_it_is_stopped(
+    lab: Lab, tmp_path: Path
+) -> None:
+    put(lab, "data", hard_to_keep())
+    before = listing(lab, "data")
+    path = archive(tmp_path / "a.tar.gz", item("a", content=bytes(3_000_000)))
+    boxes: list[object] = []
+
+    def use(done: int, total: int | None) -> None:
+        if done and total == 3_000_000 and not boxes:
+            boxes.append(lab.run("alpine", "sleep 1000", name="app", mounts=[Volume("data", "/v")]))
+
+    with pytest.raises(InUseError, match="app") as refused:
+        restore(lab, path, "data", True, progress=use)
+    (kept,) = tmp_path.glob(".dockerlab*-0.part")
+    assert str(kept) in refused.value.next_step
+    assert lab.exec("app", "stat -c %s /v/a").text == "3000000\n"
+    lab.remove("app", force=True)
+    deadline = time.monotonic() + 60
+    while list(tmp_path.glob(".dockerlab*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert listing(lab, "data") == before
+
+
+def test_of_two_restores_into_one_volume_the_later_is_refused_from_the_first_look_on(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("old", content=b"1")])
+    ours = archive(tmp_path / "a.tar.gz", item("ours", content=b"2"))
+    theirs = archive(tmp_path / "b.tar.gz", item("theirs", content=b"3"))
+    told: list[InUseError] = []
+
+    def look(done: int, total: int | None) -> None:
+        if total is None and not told:  # the old content is only being kept
+            with pytest.raises(InUseError) as refused:
+                restore(lab, theirs, "data", True, progress=False)
+            told.append(refused.value)
+
+    restore(lab, ours, "data", True, progress=look)
+    assert "It is another restore" in told[0].next_step
+    assert [line for line in listing(lab, "data") if line.startswith("./theirs")] == []
+
+
+@pytest.mark.parametrize("who", ["a restore", "somebody"])
+def test_a_volume_that_was_made_meanwhile_is_left_as_it_is(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    ours = archive(tmp_path / "a.tar.gz", item("ours", content=b"2"))
+    theirs = archive(tmp_path / "b.tar.gz", item("theirs", content=b"3"))
+    checked = restoring.checked
+
+    def check(*arguments: Any) -> Archive:
+        monkeypatch.undo()
+        if who == "somebody":
+            put(lab, "data", [item("theirs", content=b"3")])
+        else:
+            restore(lab, theirs, "data", progress=False)
+        return checked(*arguments)
+
+    monkeypatch.setattr(restoring, "checked", check)
+    with pytest.raises(InUseError, match="made meanwhile"):
+        restore(lab, ours, "data", progress=False)
+    assert lab.run("alpine", "ls /v", mounts=[Volume("data", "/v")], detach=False, remove=True).text == "theirs\n"
+
+
+def test_what_was_absent_does_not_go_while_another_restore_fills_it(lab: Lab, tmp_path: Path) -> None:
+    path, name = archive(tmp_path / "a.tar.gz", item("a", content=bytes(100))), lab.belongings.full("data")
+    target = {"volume": name, "was": "absent", "undo": ""}
+    notes, told = {"id": "earlier", "labels": {}, "target": target}, []
+
+    def look(done: int, total: int | None) -> None:
+        if done and not told:
+            told.append(put_right(lab.engine, notes))
+
+    restore(lab, path, "data", progress=look)
+    assert told == [[]] and names(lab) == ["data"]
+
+
 def test_a_foreign_volume_is_left_alone(stranger: Engine, tmp_path: Path) -> None:
     path = archive(tmp_path / "a.tar.gz", item("a"))
     with Lab("ours", engine=stranger, echo=None) as lab:
@@ -347,6 +426,15 @@ def test_a_postgres_volume_that_no_server_starts_on_is_said_to_be_one(db: Postgr
 
 
 # Dumps
+
+
+def test_a_program_that_fails_after_its_stream_has_ended_has_failed(db: Postgres) -> None:
+    api = db.lab.engine.client.api
+    key = api.exec_create(db.container.id, ["sh", "-c", "sleep 2; exit 3"])["Id"]
+    api.exec_start(key, detach=True)
+    assert api.exec_inspect(key)["Running"]
+    with pytest.raises(BackupError, match="Exit status 3"):
+        dump._check(api, key, "It was not dumped.", b"")
 
 
 def test_a_dump_is_loaded_whole_or_not_at_all(db: Postgres, tmp_path: Path) -> None:

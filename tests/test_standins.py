@@ -6,6 +6,7 @@ import gzip
 import io
 import secrets
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -350,8 +351,13 @@ def test_node_watches_a_bind_mount_and_reloads(box: Box, tmp_path: Path) -> None
     mount = {str(tmp_path): {"bind": "/app", "mode": "rw"}}
     container = box(NODE, "node", "--watch", "app.js", working_dir="/app", volumes=mount, stop_signal="SIGKILL")
     wait_until(lambda: "one" in logs(container))
-    app.write_text("console.log('two'); setInterval(() => {}, 1000)")
-    wait_until(lambda: "two" in logs(container))
+
+    def edited() -> bool:
+        app.write_text("console.log('two'); setInterval(() => {}, 1000)")  # perhaps before node watches
+        time.sleep(1)
+        return "two" in logs(container)
+
+    wait_until(edited)
 
 
 def test_node_has_its_user(box: Box) -> None:
@@ -407,6 +413,6 @@ def test_a_stand_in_says_so_and_shows_honest_layers(engine: Engine, box: Box, na
 
 @pytest.mark.parametrize("name", images.COURSE)
 def test_sending_and_listening_tools_are_in_each(box: Box, name: str) -> None:
-    listen = "(echo hello | nc -l -p 1234) & sleep 0.3; nc 127.0.0.1 1234 </dev/null"
+    listen = "(echo hello | nc -l -p 1234) & until nc 127.0.0.1 1234 </dev/null 2>/dev/null; do sleep 0.1; done"
     container = box(name, "sh", "-c", listen)
     assert (ended(container), logs(container)) == (0, "hello\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import needs_private_engine
+from engines import needs_private_engine, wait_until
 from snapshots import AFTER, BEFORE, NAMELESS, bind, box, memory, on, snap, volume
 
 from dockerlab import Anonymous, Bind, Lab, Tmpfs, Volume
@@ -366,7 +366,7 @@ def test_what_a_backup_makes_for_itself_is_not_shown(lab: Lab) -> None:
 
 def test_what_a_program_writes_at_its_start_arrives_by_itself(lab: Lab) -> None:
     with Watcher(lab) as watcher:
-        lab.run("alpine", ["sh", "-c", "sleep 0.3; echo hello > /root/new; sleep 600"], name="writer")
+        lab.run("alpine", ["sh", "-c", "sleep 0.1; echo hello > /root/new; sleep 600"], name="writer")
         wait_for(watcher, lambda seen: seen.containers and files(only(seen)) == {"/root/new": "A"})
 
 
@@ -463,13 +463,15 @@ def test_a_burst_ends_on_what_is_there(lab: Lab) -> None:
 
 
 def test_it_ends_its_threads(lab: Lab) -> None:
-    before = threading.active_count()
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.endswith(f"-{lab.name}")]
+
     watchers = [Watcher(lab) for _ in range(3)]
-    assert threading.active_count() == before + 6
+    assert len(threads()) == 6
     for watcher in watchers:
         watcher.close()
         watcher.close()
-    assert threading.active_count() == before
+    wait_until(lambda: threads() == [])
     with pytest.raises(EngineError, match="watcher is closed"):
         watchers[0].refresh()
 

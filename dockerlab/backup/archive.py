@@ -96,7 +96,8 @@ def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None) -> A
             try:
                 inventory(tar.read(iter(lambda: content.read(tar.CHUNK), b"")), entries, watch)
             except tar.TarError as error:
-                problems.append(f"tar: {error.reason}, at byte {error.offset:,} of its content{_after(error.name)}")
+                at = f", at byte {error.offset:,} of its content" if error.offset else ""  # a name's place is not known
+                problems.append(f"tar: {error.reason}{at}{_after(error.name)}")
             except _BROKEN as error:
                 problems.append(_gzip_problem(path, error) + _after(next(reversed(entries), b"")))
             else:

@@ -22,15 +22,34 @@ from ..errors import BackupError
 from . import tar
 from .stream import streaming
 
-__all__ = ["IMAGE", "LABEL", "Door", "converse", "rooted", "run_once"]
+__all__ = ["IMAGE", "LABEL", "Door", "Record", "converse", "rooted", "run_once", "users"]
+
+Record = dict[str, Any]
 
 # Nothing of it runs to read a volume; to write one of small files, its `tar` does.
 IMAGE = "alpine"
 FOLDER = "dockerlab-volume"
 READ = 256 << 10
 WAIT_SECONDS = 3600
+RUNNING = ("running", "paused", "restarting")
 # Each owner of something below "$1", once.
 OWNERS = 'find "$1" -exec stat -c "%u:%g" {} + | sort -u'
+
+
+def users(client: DockerClient, name: str) -> list[Record]:
+    """The containers (records of `docker ps`) that may write to a volume: those that run, and one that restores it."""
+    found = []
+    for item in client.api.containers(all=True, filters={"volume": name}):
+        mounts = [mount for mount in item["Mounts"] if mount.get("Name") == name]  # the filter takes paths, too
+        if LABEL in item["Labels"]:
+            # It is not asked for: while the engine reads or fills its volume, it does not answer for it.
+            found += [item] * any(mount["RW"] for mount in mounts)
+        elif mounts and item["State"] in RUNNING:
+            # The list may be a moment behind (seen on Engine 26.1, right after a stop).
+            with contextlib.suppress(docker.errors.NotFound):
+                item["State"] = client.api.inspect_container(item["Id"])["State"]["Status"]
+                found += [item] * (item["State"] in RUNNING)
+    return found
 
 
 class Door:

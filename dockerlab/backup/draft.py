@@ -105,7 +105,7 @@ class Draft:
 
 
 def destination(path: str | Path) -> Path:
-    """The path as an absolute one; `NotFoundError` where its folder is missing, `BackupError` where it is a folder."""
+    """The path as an absolute one; `NotFoundError` where its folder is missing, `BackupError` where it is no file."""
     found = Path(path).expanduser().absolute()
     if not found.parent.is_dir():
         raise NotFoundError(f"There is no folder {found.parent}.", f"Seen on: {path}", "Make it, or name another one.")
@@ -113,6 +113,8 @@ def destination(path: str | Path) -> Path:
         raise BackupError(
             f"{found} is a folder.", "A backup is a file.", f"Name one in it, as {found / 'my-data.tar.gz'}."
         )
+    if found.exists() and not found.is_file():
+        raise BackupError(f"{found} is no regular file.", "A backup would take its place.", "Name another one.")
     return found
 
 

@@ -11,11 +11,12 @@ import docker.errors
 
 from ..describe import bytes_in_words
 from ..engine.find import Engine
-from ..errors import BackupError, DockerLabError
+from ..errors import BackupError, DockerLabError, InUseError
+from ..listings import first_name
 from ..refusals import REFUSALS
 from . import archive, tar
 from .contents import differences, inventory
-from .door import LABEL, Door, run_once
+from .door import LABEL, Door, run_once, users
 
 __all__ = ["EMPTY", "Notes", "put_right"]
 
@@ -36,7 +37,10 @@ def put_right(engine: Engine, notes: Notes) -> list[str]:
     for step in (_start_again, _remove_containers, _undo, _remove_containers, _delete_drafts, _remove_volumes):
         try:
             done += step(engine, notes)
-        except (*REFUSALS, DockerLabError, OSError, tar.TarError) as problem:
+        except tar.TarError as error:  # of the content that is compared
+            problems.append(BackupError(f"The engine's stream is not whole: {error.reason}."))
+            break
+        except (*REFUSALS, DockerLabError, OSError) as problem:
             problems.append(problem)
             if step is _undo:
                 break
@@ -73,11 +77,17 @@ def _undo(engine: Engine, notes: Notes) -> Iterator[str]:
     if not target:
         return
     volume, was, undo = target["volume"], target["was"], target["undo"]
+    using = users(engine.client, volume)
     if was == "absent":
+        if any(LABEL in box["Labels"] for box in using):
+            return  # another restore has it now
         with contextlib.suppress(docker.errors.NotFound):
             engine.client.api.remove_volume(volume)
             yield f"the volume {volume}, which it had made, is removed"
         return
+    if using:
+        held = f"; its old content is in {undo}" if undo else ""
+        raise InUseError(f"The volume {volume} is not what it was before, since {first_name(using[0])} uses it{held}.")
     whole = archive.inspect(Path(undo)) if was == "full" else None
     run_once(engine, volume, notes["labels"], EMPTY)
     if whole is None:

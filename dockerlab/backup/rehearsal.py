@@ -77,7 +77,7 @@ def rehearse(lab: Lab, path: str | Path, *, progress: Progress = True) -> Rehear
         source = checked(work, path, "")
         scratch = lab.belongings.full(f"dockerlab-rehearsal-{work.id}")
         lab.engine.client.volumes.create(scratch, labels=work.labels)
-        notes = fill(work, scratch, source, progress)
+        notes = fill(work, work.door(scratch), source, progress)
         server, more = _start_server(work, source, scratch)
     return Rehearsal.of(source, lab, start, (*notes, *more), server)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Self
+
+import docker.errors
 
 from ..commands import Bind, Run, Volume
 from ..describe import bytes_in_words, count
@@ -19,14 +22,14 @@ from ..listings import first_name
 from . import archive, tar
 from .archive import Archive
 from .contents import differences, hazard, inventory, is_plain, not_carried
-from .door import IMAGE, LABEL, Door
+from .door import IMAGE, LABEL, Door, Record, users
 from .draft import Draft
 from .mending import EMPTY
 from .progress import Progress, metered
 from .results import Result
 from .saving import Tally, save
 from .underway import Underway
-from .volumes import exists, explained, named, prepared, recorded, users
+from .volumes import exists, explained, named, prepared, recorded
 
 __all__ = ["Restored", "Unpacked", "checked", "fill", "restore", "unpack"]
 
@@ -92,7 +95,7 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         name, there = lab.belongings.full(volume), False
     if there:
         lab.claims.volume(name)
-        _refuse_used(lab, volume, name)
+        _refuse(lab, volume, users(lab.engine.client, name))
     images.ensure(lab.engine, IMAGE, report=lab.say)
     line = str(same(name, path))
     with (
@@ -100,7 +103,8 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         Underway(lab, f"a restore of the volume {volume}") as work,
         explained(f"{path} was not restored into the volume {volume}."),
     ):
-        full = there and not work.door(name, read_only=True).is_empty()
+        door = _enter(work, volume, name) if there else None
+        full = door is not None and not door.is_empty()
         if full and not replace:
             raise BackupError(
                 f"{path} was not restored: the volume {volume} has content, and would hold a mixture of both.",
@@ -108,15 +112,13 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
                 "Take a new volume, or say replace=True: what it holds is kept until the restore has succeeded.",
             )
         source = checked(work, path, name if there else "")
-        undo = _keep(work, name, path, progress) if full else None
+        undo = _keep(work, door, path, progress) if door and full else None
         was = "full" if full else "empty" if there else "absent"
         work.note(target={"volume": name, "was": was, "undo": str(undo or "")})
         if full:
             work.run(name, EMPTY)
-        if not there:
-            lab.engine.client.volumes.create(name, labels=lab.belongings.labels)
-        notes = fill(work, name, source, progress)
-        _refuse_used(lab, volume, name, own=work.id)
+        notes = fill(work, door or _make(work, volume, name), source, progress)
+        _refuse(lab, volume, [item for item in users(lab.engine.client, name) if LABEL not in item["Labels"]])
         work.note(target=None)
     return Restored.of(source, lab, start, notes, volume, full, line)
 
@@ -137,9 +139,8 @@ def checked(work: Underway, path: Path, volume: str) -> Archive:
     return source
 
 
-def fill(work: Underway, volume: str, source: Archive, progress: Progress) -> tuple[str, ...]:
+def fill(work: Underway, door: Door, source: Archive, progress: Progress) -> tuple[str, ...]:
     """Unpack an archive into an empty volume and compare the two; return what should be known of the difference."""
-    door = work.door(volume)
     with metered(progress, "Restoring", source.content) as meter:
         unpack(work, door, source, meter)
     with metered(progress, "Comparing", source.content) as meter, door.read() as pieces:
@@ -222,10 +223,46 @@ class _Space:
                 )
 
 
-def _keep(work: Underway, name: str, path: Path, progress: Progress) -> Path:
+def _enter(work: Underway, volume: str, name: str) -> Door:
+    """A way into a volume that nobody else uses: of two restores that begin at once, the later sees the earlier."""
+    door = work.door(name)
+    using = users(work.lab.engine.client, name)
+    _refuse(work.lab, volume, [item for item in using if item["Labels"].get(LABEL) != work.id])
+    return door
+
+
+def _make(work: Underway, volume: str, name: str) -> Door:
+    """A way into a volume that was not there, and is made; `InUseError` where somebody else has made it since."""
+    client = work.lab.engine.client
+    try:
+        client.api.inspect_volume(name)
+    except docker.errors.NotFound:
+        client.volumes.create(name, labels=work.lab.belongings.labels)
+        with _not_ours(work):
+            return _enter(work, volume, name)
+    with _not_ours(work):
+        raise InUseError(
+            f"The volume {volume} is not restored: it was not there before, and has been made meanwhile.",
+            "",
+            "Look what is in it, and who made it.",
+        )
+
+
+@contextlib.contextmanager
+def _not_ours(work: Underway) -> Iterator[None]:
+    """What somebody else has made or fills must not go when ours is undone."""
+    try:
+        yield
+    except InUseError:
+        work.note(target=None)
+        raise
+
+
+def _keep(work: Underway, door: Door, path: Path, progress: Progress) -> Path:
     """Back up what a volume holds, for the time of the restore, beside the archive."""
-    with Draft(work, path) as draft, metered(progress, "Keeping the old", None) as meter:
-        save(work.door(name, read_only=True), draft, Tally(), meter)
+    before = path.with_name(f"what {door.volume} held before")  # its name where it can't be written
+    with Draft(work, before) as draft, metered(progress, "Keeping the old", None) as meter:
+        save(door, draft, Tally(), meter)
         kept = draft.keep()
     archive.inspect(kept)
     return kept
@@ -238,11 +275,13 @@ def _metered(pieces: Iterable[tar.Piece], meter: Callable[[int], object]) -> Ite
         yield piece
 
 
-def _refuse_used(lab: Lab, volume: str, name: str, own: str = "") -> None:
-    using = [item for item in users(lab.engine.client, name) if item["Labels"].get(LABEL) != own]
+def _refuse(lab: Lab, volume: str, using: list[Record]) -> None:
     if using:
+        restores = LABEL in using[0]["Labels"]
         raise InUseError(
             f"The volume {volume} is not restored while it is in use.",
             f"By: {named(lab, using)}.",
-            f"Stop that first: docker stop {first_name(using[0])}",
+            "It is another restore: try again when that has ended."
+            if restores
+            else f"Stop that first: docker stop {first_name(using[0])}",
         )

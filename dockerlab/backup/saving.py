@@ -15,13 +15,13 @@ from ..engine import images
 from ..errors import BackupError, InUseError
 from ..lab import Lab
 from . import tar
-from .door import IMAGE, Door
+from .door import IMAGE, LABEL, Door, users
 from .draft import Draft, destination
 from .packing import packed
 from .progress import Progress, metered, volume_size
 from .results import Result
 from .underway import Underway
-from .volumes import exists, explained, named, now, prepared, recorded, used_since, users
+from .volumes import exists, explained, named, now, prepared, recorded, used_since
 
 __all__ = ["Backup", "Tally", "back_up", "save"]
 
@@ -87,7 +87,14 @@ def back_up(
         raise BackupError(f"consistent={consistent!r} is none of the ways.", "", 'Say "stop", "pause" or "live".')
     prepared(lab)
     name, target = exists(lab, volume), destination(path or f"{volume}.tar.gz")
+    since = now(lab.engine.client)
     using = users(lab.engine.client, name)
+    if consistent != "live" and any(LABEL in item["Labels"] for item in using):
+        raise InUseError(
+            f"The volume {volume} is not backed up: a restore is filling it.",
+            f"By: {named(lab, using)}.",
+            "Try again when that has ended.",
+        )
     if using and consistent is None:
         raise InUseError(
             f"The volume {volume} is not backed up: running containers use it, and may write meanwhile.",
@@ -96,7 +103,7 @@ def back_up(
         )
     images.ensure(lab.engine, IMAGE, report=lab.say)
     with Underway(lab, f"a backup of the volume {volume}") as work:
-        return _back_up(work, volume, name, target, using, consistent, progress)
+        return _back_up(work, volume, name, target, using, consistent, since, progress)
 
 
 def _back_up(
@@ -106,15 +113,21 @@ def _back_up(
     path: Path,
     using: list[dict[str, Any]],
     consistent: str | None,
+    since: float,
     progress: Progress,
 ) -> Backup:
     lab, client, start = work.lab, work.lab.engine.client, perf_counter()
     held = [item["Id"] for item in using if item["State"] != "paused"] if consistent in ("stop", "pause") else []
     for key in held:
-        lab.claims.container(key)  # before the first is stopped, all are seen to be the lab's
+        box = lab.claims.container(key)  # before the first is stopped, all are seen to be the lab's
+        if consistent == "stop" and box.attrs["HostConfig"].get("AutoRemove"):
+            raise InUseError(
+                f"The volume {volume} is not backed up: {box.name} would be removed, not stopped.",
+                "It was run with --rm.",
+                'Say consistent="pause", or run it without --rm.',
+            )
     tally, notes = Tally(), []
     with explained(f"The volume {volume} was not backed up."), Draft(work, path) as draft:
-        since = now(client)
         door = work.door(name, read_only=True)
         with (
             work.holding(held, str(consistent)),  # says its lines before the bar comes, and after it is gone

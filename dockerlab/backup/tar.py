@@ -34,6 +34,7 @@ _KINDS = {flag: kind for kind, flag in _FLAGS.items()} | {b"\0": FILE, b"7": FIL
 _ZEROS = bytes(BLOCK)
 # An extension is held in memory; Linux knows no name or attribute longer than 64 KiB.
 _LONGEST_EXTENSION = 1 << 20
+_MOST = 1 << 63  # numbers are below it: more than any file system has, and no more than can be written
 _XATTR = b"SCHILY.xattr."
 # POSIX ustar: name, mode, uid, gid, size, mtime, checksum, type, link, magic, owner, group, device numbers, prefix.
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -258,6 +259,8 @@ def _entry(block: bytes, extensions: dict[bytes, bytes], source: _Source) -> Ent
         )
         if extensions and kind is not _EXTENSION:
             _extend(entry, extensions)
+        if not (0 <= entry.size < _MOST and max(abs(entry.uid), abs(entry.gid), abs(entry.mtime)) < _MOST):
+            raise ValueError
     except ValueError:
         source.fail("a header has something else where a number should be")
     if kind is _EXTENSION:
@@ -296,10 +299,11 @@ def _take_extension(extensions: dict[bytes, bytes], flag: bytes, size: int, sour
         extensions[b"linkpath"] = data.rstrip(b"\0")
     elif flag == b"x":
         while data:
-            length = data.partition(b" ")[0]
-            record = data[: int(length)] if length.isdigit() else b""
-            key, equals, value = record[len(length) + 1 :].partition(b"=")
-            if not (equals and value.endswith(b"\n") and len(record) == int(length)):
+            digits = data.partition(b" ")[0]
+            length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
+            record = data[:length]
+            key, equals, value = record[len(digits) + 1 :].partition(b"=")
+            if not (equals and value.endswith(b"\n") and len(record) == length):
                 source.fail("a PAX header is not one")
             extensions[key] = value[:-1]
             data = data[len(record) :]

@@ -1,4 +1,4 @@
-"""Questions that come before a volume is copied or filled: whether it is there, who uses it, who used it meanwhile."""
+"""Questions that come before a volume is copied or filled, and after: whether it is there, who used it meanwhile."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ from ..lab import Lab
 from ..listings import first_name
 from ..refusals import REFUSALS, explain
 from . import tar
-from .door import LABEL
+from .door import LABEL, Record
 from .underway import recover
 
-__all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_since", "users"]
-
-Record = dict[str, Any]
-
-RUNNING = ("running", "paused", "restarting")
+__all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_since"]
 
 
 def prepared(lab: Lab) -> None:
@@ -43,24 +39,6 @@ def exists(lab: Lab, volume: str) -> str:
     return name
 
 
-def users(client: DockerClient, name: str) -> list[Record]:
-    """The containers (records of `docker ps`) that may write to a volume: those that run, and one that restores it."""
-    found = []
-    for item in client.api.containers(all=True, filters={"volume": name}):
-        for mount in item["Mounts"]:
-            if mount.get("Name") != name:
-                continue
-            if LABEL in item["Labels"]:
-                # It is not asked for: while the engine reads or fills its volume, it does not answer for it.
-                found += [item] * mount["RW"]
-            elif item["State"] in RUNNING:
-                # The list may be a moment behind (seen on Engine 26.1, right after a stop).
-                with contextlib.suppress(docker.errors.NotFound):
-                    item["State"] = client.api.inspect_container(item["Id"])["State"]["Status"]
-                    found += [item] * (item["State"] in RUNNING)
-    return found
-
-
 def named(lab: Lab, items: list[Record]) -> str:
     """Containers by name and state, as they are listed in a message."""
     return ", ".join(f"{lab.belongings.short(first_name(item))} ({item['State']})" for item in items)
@@ -72,12 +50,14 @@ def now(client: DockerClient) -> float:
 
 
 def used_since(client: DockerClient, name: str, since: float) -> list[str]:
-    """The containers, by name, that were started on a volume since a time of the engine, our own left out."""
+    """The containers, by name, that were started since a time of the engine and may write to a volume; not our own."""
     filters = {"type": "volume", "event": "mount", "volume": name}
     # Whole seconds, as docker-py's types have them, would take in who ended just before.
     api: Any = client.api
     events = api.events(since=f"{since:.9f}", until=f"{now(client):.9f}", filters=filters, decode=True)
-    keys = {event["Actor"]["Attributes"].get("container", "") for event in events}
+    # The engine takes the name in its filter for the beginning of one.
+    mounts = (event["Actor"]["Attributes"] for event in events if event["Actor"]["ID"] == name)
+    keys = {mount.get("container", "") for mount in mounts if mount.get("read/write") != "false"}
     # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
     boxes = {item["Id"]: item for item in api.containers(all=True)} if keys else {}
     gone = {f"{key[:12]} (removed since)" for key in keys - boxes.keys()}

@@ -65,7 +65,7 @@ def _both_alone(evidence: Evidence) -> str:
             by_volume.setdefault(volume, []).append(container["Name"])
     for volume, names in by_volume.items():
         if len(names) > 1:
-            return f"{' and '.join(names)} both write to {volume}, and neither refuses: remove them before you go on."
+            return f"{' and '.join(names)} both write to {volume}, neither refuses: not for data that you need."
     told = [f"{names[0]} answers on {volume}" for volume, names in by_volume.items()]
     raise NotYet(f"{', '.join(told) or 'No server of this lab answers'}; no volume has two.")
 
@@ -106,7 +106,7 @@ def _refused(evidence: Evidence) -> str:
 @check(
     "03-exercise",
     "a fourth row, and a third server that has it",
-    expected="a running third-db on pgdata, new-db removed, four rows with Dora among them",
+    expected="a running third-db on pgdata, new-db removed, the rows of Alice, Bob, Charlie and Dora in it",
     hints=(
         "Which container must go before another may use its volume?",
         "db.sql inserts, db.remove removes; then Postgres(lab, …) with a new name and the same login.",
@@ -126,6 +126,6 @@ def _third_server(evidence: Evidence) -> str:
     if not any(removed["name"] == "new-db" for removed in evidence.removed):
         raise NotYet("new-db was not removed in this sitting.")
     rows = _users(evidence, third)
-    if "Dora" not in rows or len(rows) != 4:
+    if set(rows) != {"Alice", "Bob", "Charlie", "Dora"}:
         raise NotYet(f"third-db has {len(rows)} rows: {', '.join(rows)}.")
     return f"third-db on pgdata has {', '.join(rows)}."

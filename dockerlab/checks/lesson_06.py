@@ -149,8 +149,8 @@ WHY_NOT = {
     ),
 )
 def _choice(evidence: Evidence) -> str:
-    mounts = next((mounts for box, mounts in _running(evidence) if box["Name"] == "webshop"), None)
-    if mounts is None:
+    shop, mounts = next((found for found in _running(evidence) if found[0]["Name"] == "webshop"), ({}, {}))
+    if not shop:
         raise NotYet("No container webshop runs.")
     for path, wanted in WANTED.items():
         kind = mounts[path]["Type"] if path in mounts else "layer"
@@ -160,5 +160,7 @@ def _choice(evidence: Evidence) -> str:
             raise NotYet(f"{path} of webshop {WHY_NOT.get((path, kind), 'is on a disk')}.")
     if mounts["/settings"]["RW"]:
         raise NotYet("webshop may write to /settings.")
+    if not _files(evidence, shop, "/settings"):
+        raise NotYet(f"/settings of webshop is empty: {mounts['/settings']['Source']} is not where you edit.")
     volume, folder = mounts["/orders"]["Name"], PurePosixPath(mounts["/settings"]["Source"]).name
     return f"orders on the volume {volume}, settings from the folder {folder}, read-only, and sessions in memory."

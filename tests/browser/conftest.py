@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from lab_page import PATIENCE_MILLISECONDS
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from dockerlab.engine import images
 from dockerlab.engine.find import Engine
 from dockerlab.jupyter import Server
+
+# What is done on a machine with other engines and browsers takes longer than the five seconds of the default.
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHROMIUM = "/usr/bin/chromium"

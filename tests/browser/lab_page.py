@@ -20,16 +20,35 @@ NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 EARLY_QUESTION = "Cannot read properties of null (reading 'kernel')"
 
 # The status line says "idle" before there is a kernel, and a Run All that comes too early is lost without a word.
-_KERNEL_ANSWERS = """async () => {
+# Nor does a session get ready whose question for kernels was dropped.
+_KERNEL_ANSWERS = """async patience => {
     const panel = jupyterapp.shell.currentWidget;
-    await panel.context.ready;
-    await panel.sessionContext.ready;
-    await panel.sessionContext.session.kernel.info;
+    const answers = async () => {
+        await panel.context.ready;
+        await panel.sessionContext.ready;
+        await panel.sessionContext.session.kernel.info;
+    };
+    const late = new Promise((_, fail) => setTimeout(() => fail(new Error('no kernel answers')), patience));
+    await Promise.race([answers(), late]);
 }"""
 _KERNEL_IS_THROUGH = """async () => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     await kernel.requestExecute({code: '', silent: true, store_history: false}).done;
 }"""
+# A question that was dropped is put again.
+_ASK_AGAIN = """
+const ask = window.fetch;
+window.fetch = async (what, how) => {
+    const method = how?.method ?? what.method ?? 'GET';
+    for (let left = 5; ; left--) {
+        try {
+            return await ask(what instanceof Request ? what.clone() : what, how);
+        } catch (error) {
+            if (!left || method !== 'GET' || error.name === 'AbortError') throw error;
+            await new Promise(go => setTimeout(go, 200));
+        }
+    }
+};"""
 _IS_SHOWN = "name => window.jupyterapp?.shell?.currentWidget?.context?.path === name"
 _LAST_IN_LINE = """async () => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -64,6 +83,7 @@ class LabPage:
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE_MILLISECONDS)
+        self.page.add_init_script(_ASK_AGAIN)
         self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self._note_error(str(error)))
         self.page.on("request", lambda request: self._note_address(request.url))
@@ -92,7 +112,7 @@ class LabPage:
             try:
                 self.page.goto(f"{url}&reset")  # without what other pages have left open
                 self.page.wait_for_function(_IS_SHOWN, arg=self.name)
-                self.page.evaluate(_KERNEL_ANSWERS)
+                self.page.evaluate(_KERNEL_ANSWERS, PATIENCE_MILLISECONDS)
             except Error as error:
                 self._note_error(str(error))
                 if load == LOADS - 1 or not self.dropped:
@@ -120,7 +140,7 @@ class LabPage:
     def restart(self) -> None:
         """Restart the kernel, which forgets all variables, and wait until it answers."""
         self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }")
-        self.page.evaluate(_KERNEL_ANSWERS)
+        self.page.evaluate(_KERNEL_ANSWERS, PATIENCE_MILLISECONDS)
 
     def shut_down(self) -> None:
         """End the kernel: with one for each notebook that was ever open, a small machine would run out of memory."""

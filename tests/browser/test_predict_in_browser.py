@@ -24,7 +24,7 @@ def test_a_prediction_is_chosen_by_keyboard_compared_and_asked_anew(server: Serv
         page = LabPage(tab, "predict.ipynb")
         page.open(server.url("predict.ipynb"))
         page.run_all()
-        assert "You made no prediction" in page.output_text("compare")
+        expect(page.output("compare")).to_contain_text("You made no prediction")
         radios = page.output("ask").get_by_role("radio")
         expect(radios).to_have_count(3)
         radios.first.focus()

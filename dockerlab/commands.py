@@ -297,7 +297,8 @@ class Remove(Command):
             if "already in progress" not in str(error.explanation):
                 raise
             with contextlib.suppress(NotFound):  # it goes by itself, as one with --rm does
-                client.api.wait(self.container, condition="removed")
+                if client.api.wait(self.container, timeout=60, condition="removed").get("Error"):
+                    raise
 
 
 @dataclass(frozen=True, repr=False)

@@ -428,7 +428,7 @@ def test_a_container_that_would_be_gone_once_it_is_stopped_is_not_stopped(lab: L
     sleeper(lab, "stays", "data")
     lab.run("alpine", ["sh", "-c", SLEEP], name="goes", mounts=[Volume("data", "/data")], remove=True)
     before = started(lab, "stays")
-    with pytest.raises(InUseError, match="goes would be removed") as refused:
+    with pytest.raises(InUseError, match="goes was run with --rm") as refused:
         back_up(lab, "data", tmp_path / "a.tar.gz", consistent="stop", progress=False)
     assert "pause" in refused.value.next_step
     assert started(lab, "stays") == before

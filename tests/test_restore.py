@@ -19,7 +19,9 @@ from content import hard_to_keep, helpers, item, listing, put, tar_of
 from dockerlab import Lab, Postgres, Volume
 from dockerlab.backup import back_up, dump, rehearse, restore, restoring, tar
 from dockerlab.backup.archive import Archive
+from dockerlab.backup.door import LABEL, Door
 from dockerlab.backup.mending import put_right
+from dockerlab.engine import images
 from dockerlab.engine.find import Engine
 from dockerlab.errors import BackupError, ForeignError, InUseError, NotFoundError
 
@@ -326,6 +328,40 @@ def test_of_two_restores_into_one_volume_the_later_is_refused_from_the_first_loo
     restore(lab, ours, "data", True, progress=look)
     assert "It is another restore" in told[0].next_step
     assert [line for line in listing(lab, "data") if line.startswith("./theirs")] == []
+
+
+def test_who_enters_right_after_the_first_look_is_seen_by_the_second(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(lab, "data", [item("old", content=b"1")])
+    path, before = archive(tmp_path / "a.tar.gz", item("new", content=b"2")), listing(lab, "data")
+    ensure, doors = images.ensure, list[Door]()
+
+    def enter(*arguments: Any, **more: Any) -> object:
+        monkeypatch.undo()
+        doors.append(Door(lab.engine, lab.belongings.full("data"), {**lab.belongings.labels, LABEL: "another"}))
+        return ensure(*arguments, **more)
+
+    monkeypatch.setattr(images, "ensure", enter)
+    with pytest.raises(InUseError, match="in use") as refused:
+        restore(lab, path, "data", True, progress=False)
+    lab.engine.client.api.remove_container(doors[0].id)
+    assert "It is another restore" in refused.value.next_step
+    assert listing(lab, "data") == before
+
+
+def test_a_server_that_is_started_while_the_old_content_is_kept_loses_nothing(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("old", content=b"1")])
+    path = archive(tmp_path / "a.tar.gz", item("new", content=b"2"))
+    boxes: list[object] = []
+
+    def use(done: int, total: int | None) -> None:
+        if total is None and not boxes:
+            boxes.append(lab.run("alpine", "sleep 1000", name="app", mounts=[Volume("data", "/v")]))
+
+    with pytest.raises(InUseError, match="app"):
+        restore(lab, path, "data", True, progress=use)
+    assert lab.exec("app", "ls /v").text == "old\n"
 
 
 @pytest.mark.parametrize("who", ["a restore", "somebody"])

@@ -77,23 +77,23 @@ def _undo(engine: Engine, notes: Notes) -> Iterator[str]:
     if not target:
         return
     volume, was, undo = target["volume"], target["was"], target["undo"]
-    using = users(engine.client, volume)
     if was == "absent":
-        if any(LABEL in box["Labels"] for box in using):
+        if any(box["Labels"].get(LABEL) not in (None, notes["id"]) for box in users(engine.client, volume)):
             return  # another restore has it now
         with contextlib.suppress(docker.errors.NotFound):
             engine.client.api.remove_volume(volume)
             yield f"the volume {volume}, which it had made, is removed"
         return
-    if using:
-        held = f"; its old content is in {undo}" if undo else ""
-        raise InUseError(f"The volume {volume} is not what it was before, since {first_name(using[0])} uses it{held}.")
     whole = archive.inspect(Path(undo)) if was == "full" else None
+    door = Door(engine, volume, notes["labels"])  # which keeps other restores away
+    if using := [box for box in users(engine.client, volume) if box["Labels"].get(LABEL) != notes["id"]]:
+        engine.client.api.remove_container(door.id, force=True)
+        then = f"gets its old content back (it is in {undo})" if undo else "is emptied"
+        raise InUseError(f"The volume {volume} {then} once {first_name(using[0])} ends: what that writes is lost.")
     run_once(engine, volume, notes["labels"], EMPTY)
     if whole is None:
         yield f"the volume {volume} is empty again"
         return
-    door = Door(engine, volume, notes["labels"])
     door.write(tar.read(archive.chunks(whole.path)))
     with door.read() as pieces:
         found = inventory(pieces)

@@ -113,12 +113,16 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
             )
         source = checked(work, path, name if there else "")
         undo = _keep(work, door, path, progress) if door and full else None
+        if door:  # what came before took its time
+            _refuse(lab, volume, _strangers(lab, name))
+        else:
+            _refuse_made(lab, volume, name)
         was = "full" if full else "empty" if there else "absent"
         work.note(target={"volume": name, "was": was, "undo": str(undo or "")})
         if full:
             work.run(name, EMPTY)
         notes = fill(work, door or _make(work, volume, name), source, progress)
-        _refuse(lab, volume, [item for item in users(lab.engine.client, name) if LABEL not in item["Labels"]])
+        _refuse(lab, volume, _strangers(lab, name))
         work.note(target=None)
     return Restored.of(source, lab, start, notes, volume, full, line)
 
@@ -224,7 +228,7 @@ class _Space:
 
 
 def _enter(work: Underway, volume: str, name: str) -> Door:
-    """A way into a volume that nobody else uses: of two restores that begin at once, the later sees the earlier."""
+    """A way into a volume that nobody else uses: of two restores that begin at once, one at least sees the other."""
     door = work.door(name)
     using = users(work.lab.engine.client, name)
     _refuse(work.lab, volume, [item for item in using if item["Labels"].get(LABEL) != work.id])
@@ -232,15 +236,18 @@ def _enter(work: Underway, volume: str, name: str) -> Door:
 
 
 def _make(work: Underway, volume: str, name: str) -> Door:
-    """A way into a volume that was not there, and is made; `InUseError` where somebody else has made it since."""
-    client = work.lab.engine.client
+    """A way into a volume that is made."""
+    work.lab.engine.client.volumes.create(name, labels=work.lab.belongings.labels)
     try:
-        client.api.inspect_volume(name)
-    except docker.errors.NotFound:
-        client.volumes.create(name, labels=work.lab.belongings.labels)
-        with _not_ours(work):
-            return _enter(work, volume, name)
-    with _not_ours(work):
+        return _enter(work, volume, name)
+    except InUseError:
+        work.note(target=None)  # what another restore fills must not go when ours is undone
+        raise
+
+
+def _refuse_made(lab: Lab, volume: str, name: str) -> None:
+    with contextlib.suppress(docker.errors.NotFound):
+        lab.engine.client.api.inspect_volume(name)
         raise InUseError(
             f"The volume {volume} is not restored: it was not there before, and has been made meanwhile.",
             "",
@@ -248,14 +255,9 @@ def _make(work: Underway, volume: str, name: str) -> Door:
         )
 
 
-@contextlib.contextmanager
-def _not_ours(work: Underway) -> Iterator[None]:
-    """What somebody else has made or fills must not go when ours is undone."""
-    try:
-        yield
-    except InUseError:
-        work.note(target=None)
-        raise
+def _strangers(lab: Lab, name: str) -> list[Record]:
+    """Who uses the volume but for restores, of which each that came later than ours refuses itself."""
+    return [item for item in users(lab.engine.client, name) if LABEL not in item["Labels"]]
 
 
 def _keep(work: Underway, door: Door, path: Path, progress: Progress) -> Path:

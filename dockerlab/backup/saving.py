@@ -122,8 +122,8 @@ def _back_up(
         box = lab.claims.container(key)  # before the first is stopped, all are seen to be the lab's
         if consistent == "stop" and box.attrs["HostConfig"].get("AutoRemove"):
             raise InUseError(
-                f"The volume {volume} is not backed up: {box.name} would be removed, not stopped.",
-                "It was run with --rm.",
+                f"The volume {volume} is not backed up: a container that uses it would be removed, not stopped.",
+                f"{lab.belongings.short(str(box.name))} was run with --rm.",
                 'Say consistent="pause", or run it without --rm.',
             )
     tally, notes = Tally(), []

@@ -34,7 +34,7 @@ _KINDS = {flag: kind for kind, flag in _FLAGS.items()} | {b"\0": FILE, b"7": FIL
 _ZEROS = bytes(BLOCK)
 # An extension is held in memory; Linux knows no name or attribute longer than 64 KiB.
 _LONGEST_EXTENSION = 1 << 20
-_MOST = 1 << 63  # numbers are below it: more than any file system has, and no more than can be written
+_MOST = 1 << 62  # numbers are below it: more than any file system has, and no more than can be written
 _XATTR = b"SCHILY.xattr."
 # POSIX ustar: name, mode, uid, gid, size, mtime, checksum, type, link, magic, owner, group, device numbers, prefix.
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
@@ -259,7 +259,7 @@ def _entry(block: bytes, extensions: dict[bytes, bytes], source: _Source) -> Ent
         )
         if extensions and kind is not _EXTENSION:
             _extend(entry, extensions)
-        if not (0 <= entry.size < _MOST and max(abs(entry.uid), abs(entry.gid), abs(entry.mtime)) < _MOST):
+        if not (0 <= entry.size < _MOST and max(abs(entry.uid), abs(entry.gid)) < _MOST >= abs(entry.mtime)):
             raise ValueError
     except ValueError:
         source.fail("a header has something else where a number should be")

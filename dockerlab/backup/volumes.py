@@ -17,7 +17,7 @@ from ..lab import Lab
 from ..listings import first_name
 from ..refusals import REFUSALS, explain
 from . import tar
-from .door import LABEL, Record
+from .door import Record
 from .underway import recover
 
 __all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_since"]
@@ -50,7 +50,7 @@ def now(client: DockerClient) -> float:
 
 
 def used_since(client: DockerClient, name: str, since: float) -> list[str]:
-    """The containers, by name, that were started since a time of the engine and may write to a volume; not our own."""
+    """The containers, by name, that were started since a time of the engine and may write to a volume."""
     filters = {"type": "volume", "event": "mount", "volume": name}
     # Whole seconds, as docker-py's types have them, would take in who ended just before.
     api: Any = client.api
@@ -61,7 +61,7 @@ def used_since(client: DockerClient, name: str, since: float) -> list[str]:
     # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
     boxes = {item["Id"]: item for item in api.containers(all=True)} if keys else {}
     gone = {f"{key[:12]} (removed since)" for key in keys - boxes.keys()}
-    return sorted(gone | {first_name(boxes[key]) for key in keys & boxes.keys() if LABEL not in boxes[key]["Labels"]})
+    return sorted(gone | {first_name(boxes[key]) for key in keys & boxes.keys()})
 
 
 @contextlib.contextmanager

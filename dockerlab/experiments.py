@@ -49,6 +49,7 @@ STORES: Mapping[str, str] = {
 KEPT, LOST = "kept", "lost"
 # Seconds for an edit to come back from a container.
 PATIENCE = 10.0
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine's ports
 
 
 class Folder(tempfile.TemporaryDirectory[str]):
@@ -168,9 +169,20 @@ def enter(name: str) -> Path:
 
 
 def leave(folder: Path) -> None:
-    """Work beside the notebook again, and remove that folder with all that is in it."""
+    """Work beside the notebook again, and remove that folder with all that is in it.
+
+    Raises `CommandError` where that is not all yours, as what a container wrote on Linux.
+    """
     os.chdir(folder.parent)
-    shutil.rmtree(folder)
+    here, name = shlex.quote(str(folder.parent)), shlex.quote(folder.name)
+    try:
+        shutil.rmtree(folder)
+    except PermissionError as error:
+        raise CommandError(
+            f"{folder} is not removed: it is not all yours.",
+            f"{error.filename}: {error.strerror}. A container wrote there, as another user.",
+            f"docker run --rm -v {here}:/there alpine rm -rf /there/{name}",
+        ) from None
 
 
 def page(lab: Lab, name: str, until: str = "", *, port: int = 3000, timeout: float = 10) -> str:
@@ -187,7 +199,7 @@ def page(lab: Lab, name: str, until: str = "", *, port: int = 3000, timeout: flo
             if box.status == "running":
                 with contextlib.suppress(OSError):
                     host, here = route.address()
-                    answer = urllib.request.urlopen(f"http://{host}:{here}/", timeout=2).read().decode()
+                    answer = _opener.open(f"http://{host}:{here}/", timeout=2).read().decode()
             if answer is not None and until in answer:
                 return answer
             if box.status != "running" or time.monotonic() > deadline:

@@ -61,6 +61,7 @@ class Lab:
         self.say = echo or (lambda line: None)
         self._journal = Journal()
         self._started, self._failures = time.time(), dict[str, int]()
+        self._earlier = set[str]()  # containers that the opening cleanup removed
         Lab.latest = self
 
     @property
@@ -341,7 +342,7 @@ class Lab:
         The verdict is true in an `if`, and says what was expected, what was observed and a hint; asked again in vain,
         the next one. Only what happened since this lab was created counts.
         """
-        evidence = checks.Evidence(self.engine, self.belongings, self._started)
+        evidence = checks.Evidence(self.engine, self.belongings, self._started, self._earlier)
         with self._explained(commands.ListContainers()):
             return checks.judge(id, evidence, self._failures)
 
@@ -366,6 +367,8 @@ class Lab:
                     left.append(str(error))
                 else:
                     gone.append(thing)
+                    if opens and isinstance(command, commands.Remove):
+                        self._earlier.add(command.container)
         if opens:
             self._journal.opening = len(self._journal.entries)
         if left:

@@ -120,7 +120,7 @@ class _Runner:
 
     async def run_all(self, notebooks: Mapping[Path, nbformat.NotebookNode]) -> list[Outcome]:
         alone = [path for path, notebook in notebooks.items() if notebook.metadata.get("dockerlab", {}).get("alone")]
-        places = asyncio.Semaphore(max(2, os.cpu_count() or 2))
+        places = asyncio.Semaphore(2)  # checks read the engine's events, of which it keeps the last 256
         outcomes: dict[Path, Outcome] = {}
 
         async def run_one(path: Path) -> None:

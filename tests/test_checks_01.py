@@ -50,13 +50,20 @@ def test_k1_wants_all_three_kinds_of_change(lab: Lab, command: str) -> None:
 
 def test_k1_wants_another_container_of_the_image(first: Lab) -> None:
     sleeper(first, "other", "postgres:16-alpine")
-    assert "no other container stands on its image" in first.check("K1").observed
+    assert "no other container of its image is without them" in first.check("K1").observed
 
 
 def test_k1_is_not_shown_by_two_containers_that_write_the_same(first: Lab) -> None:
     sleeper(first, "second")
     first.exec("second", WRITES)
     assert not first.check("K1")
+
+
+def test_k1_is_proven_where_both_have_written_something_else_the_same(first: Lab) -> None:
+    sleeper(first, "second")
+    for name in ("first", "second"):
+        first.exec(name, "touch /root/.ash_history")
+    assert "added /note, changed" in first.check("K1").observed and first.check("K1")
 
 
 # K2
@@ -79,6 +86,16 @@ def test_k2_is_not_proven_while_nothing_was_removed(first: Lab) -> None:
     assert first.check("K2").observed.endswith("no container was removed.")
     first.check("K3")  # what a check itself starts and removes does not count
     assert first.check("K2").observed.endswith("no container was removed.")
+
+
+def test_k2_is_not_proven_by_what_the_sitting_cleaned_up_at_its_opening(first: Lab) -> None:
+    with Lab(first.name, engine=first.engine, owner="", echo=None) as second:
+        second.cleanup()
+        sleeper(second, "first")
+        second.exec("first", WRITES)
+        second.stop("first", 1)
+        second.start("first")
+        assert second.check("K2").observed.endswith("no container was removed.")
 
 
 def test_k2_is_not_proven_while_nothing_was_stopped(first: Lab) -> None:
@@ -162,6 +179,14 @@ def test_half_of_the_exercise_is_not_all(lab: Lab, command: str, missing: str) -
     lab.stop("mine", 1)
     lab.start("mine")
     assert lab.check("01-exercise").observed == f"docker diff mine does not list {missing}."
+
+
+def test_what_was_done_after_the_stop_shows_nothing(lab: Lab) -> None:
+    sleeper(lab, "mine")
+    lab.stop("mine", 1)
+    lab.start("mine")
+    lab.exec("mine", "echo day one > /diary; rm /etc/motd")
+    assert lab.check("01-exercise").observed == "mine has both, but /diary is younger than its stop."
 
 
 def test_without_a_stop_the_exercise_shows_nothing(lab: Lab) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from engines import wait_until
 
-from dockerlab import Lab, Postgres
+from dockerlab import Lab, Postgres, Volume
 from dockerlab.cli import invoke
 from dockerlab.errors import InUseError, PostgresError
 
@@ -45,7 +46,8 @@ def test_k10_is_proven_by_another_server_that_has_the_rows(served: Lab) -> None:
 
 
 def test_k10_is_not_proven_while_the_first_server_runs(served: Lab) -> None:
-    assert "no earlier container on the same volume was removed" in served.check("K10").observed
+    served.run("alpine", "ls /x", mounts=[Volume("pgdata", "/x")], detach=False, remove=True)
+    assert "no earlier server on the same volume was removed" in served.check("K10").observed
 
 
 def test_k10_is_not_proven_without_a_running_server(served: Lab) -> None:
@@ -69,7 +71,17 @@ def test_k10_is_not_proven_without_rows(served: Lab) -> None:
     invoke(served, "exec new-db psql -U admin -d testdb -c 'DELETE FROM users'")
     assert served.check("K10").observed.endswith("its table users has no rows.")
     invoke(served, "exec new-db psql -U admin -d testdb -c 'DROP TABLE users'")
-    assert "does not tell its users" in served.check("K10").observed
+    observed = served.check("K10").observed
+    assert observed.startswith("new-db does not tell its users: ") and "users" in observed.rpartition(": ")[2]
+
+
+def test_a_paused_server_is_no_proof_and_no_error(served: Lab) -> None:
+    successor(served)
+    invoke(served, "pause new-db")
+    verdict = served.check("K10")
+    assert not verdict and "is paused" in verdict.observed
+    invoke(served, "unpause new-db")
+    assert served.check("K10")
 
 
 # K19
@@ -134,6 +146,15 @@ def test_k21_is_not_proven_by_two_volumes(served: Lab) -> None:
     assert served.check("K21").observed.endswith("no volume has two.")
 
 
+def test_k21_is_not_proven_by_servers_whose_data_is_on_their_own_anonymous_volumes(served: Lab) -> None:
+    above = DATA.rpartition("/")[0]
+    for name in ("one-db", "two-db"):
+        invoke(served, f"run -d --name {name} -v scratch:{above} -e POSTGRES_PASSWORD=secret postgres:16-alpine")
+        Postgres(served, name, password="secret").close()
+    observed = served.check("K21").observed
+    assert observed.endswith("no volume has two.") and "scratch" not in observed
+
+
 def test_k21_is_not_proven_once_one_of_them_is_stopped(served: Lab) -> None:
     served.stop("test-db")
     serve(served, "two-db").close()
@@ -168,6 +189,13 @@ def test_the_exercise_is_done_by_a_third_server_with_four_rows(second: Lab) -> N
     assert verdict.observed == "third-db on pgdata has Alice, Bob, Charlie, Dora."
 
 
+def test_the_exercise_is_done_by_a_server_that_leaves_all_settings_to_its_volume(second: Lab) -> None:
+    dora(second, "new-db")
+    second.remove("new-db", force=True)
+    invoke(second, f"run -d --name third-db -v pgdata:{DATA} postgres:16-alpine")
+    wait_until(lambda: second.check("03-exercise"))
+
+
 def test_untouched_the_exercise_is_not_done(second: Lab) -> None:
     assert second.check("03-exercise").observed == "Running: new-db."
 
@@ -181,6 +209,14 @@ def test_without_dora_the_exercise_is_not_done(second: Lab) -> None:
 def test_on_another_volume_the_exercise_is_not_done(second: Lab) -> None:
     serve(second, "third-db", volume="other").close()
     assert second.check("03-exercise").observed == "third-db runs, but not on pgdata."
+
+
+def test_the_exercise_wants_no_new_db_to_be_there_again(second: Lab) -> None:
+    dora(second, "new-db")
+    second.remove("new-db", force=True)
+    second.run("alpine", "true", name="new-db")
+    serve(second, "third-db").close()
+    assert second.check("03-exercise").observed == "There is a new-db again."
 
 
 def test_the_exercise_wants_new_db_removed(second: Lab) -> None:

@@ -142,3 +142,12 @@ def test_the_exercise_is_not_done_otherwise(lab: Lab, here: Path, options: str, 
     os.utime(here / "notes" / "today", (1_600_000_000, 1_600_000_000))
     invoke(lab, f"run -d --name reader {options} alpine sleep infinity")
     assert lab.check("04-exercise").observed == missing
+
+
+def test_a_reader_that_was_restarted_has_still_seen_the_file_come(lab: Lab, here: Path) -> None:
+    (here / "notes").mkdir()
+    options = "--mount type=bind,source=$(pwd)/notes,target=/notes,readonly"
+    invoke(lab, f"run -d --name reader {options} alpine sleep infinity")
+    (here / "notes" / "today").write_text("hello")
+    invoke(lab, "restart -t 1 reader")
+    assert lab.check("04-exercise")

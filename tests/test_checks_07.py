@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import wait_until
 
 from dockerlab import Lab, Postgres, Volume
 from dockerlab.cli import invoke
 from dockerlab.engine.find import Engine
 
+DATA = "/var/lib/postgresql/data"
 LOGIN: dict[str, Any] = {"password": "secret", "database": "shop"}
 LEDGER = "CREATE TABLE ledger AS SELECT n, clock_timestamp() AS at FROM generate_series(1, 500) AS n"
 
@@ -112,7 +114,7 @@ def test_k20_is_proven_by_a_whole_copy_and_one_on_which_no_server_starts(serving
     with copied(serving), copied(serving, "rm pg_wal/0*", name="torn"):
         verdict = serving.check("K20")
     assert verdict
-    assert verdict.observed == "copy has all 500 rows; torn does not start, or has no ledger."
+    assert verdict.observed == "copy has all 500 rows; torn does not start, or can't read its ledger."
 
 
 def test_k20_is_proven_by_a_copy_that_lacks_rows(serving: Lab) -> None:
@@ -136,7 +138,22 @@ def test_k20_is_not_proven_by_a_torn_copy_alone(serving: Lab) -> None:
     with copied(serving, "rm pg_wal/0*"):
         verdict = serving.check("K20")
     assert not verdict
-    assert verdict.observed == "copy does not start, or has no ledger."
+    assert verdict.observed == "copy does not start, or can't read its ledger."
+
+
+def test_k20_is_not_proven_by_a_whole_copy_from_before_there_was_a_ledger(serving: Lab) -> None:
+    with copied(serving), copied(serving, name="older"):
+        with new_shop(serving, "older") as server:
+            server.sql("DROP TABLE ledger")
+            server.stop()
+        verdict = serving.check("K20")
+    assert not verdict
+    assert verdict.observed == "copy has all 500 rows; older has no rows in a ledger."
+
+
+def test_files_that_no_database_can_be_told_of_are_no_error(serving: Lab) -> None:
+    with copied(serving), copied(serving, "rm global/pg_control", name="half"):
+        assert serving.check("K20").observed == "copy has all 500 rows."
 
 
 def test_k20_is_not_proven_by_another_server_s_files(serving: Lab) -> None:
@@ -162,6 +179,20 @@ def test_the_exercise_is_done_by_a_dump_as_well(serving: Lab, tmp_path: Path) ->
         server.load(tmp_path / "dump")
         assert serving.check("07-exercise")
     serving.remove_volume("new")
+
+
+def test_the_exercise_is_done_by_a_server_that_leaves_all_settings_to_its_volume(serving: Lab) -> None:
+    with copied(serving):
+        invoke(serving, f"run -d --name new-shop -v copy:{DATA} postgres:16-alpine")
+        wait_until(lambda: serving.check("07-exercise"))
+        serving.remove("new-shop", force=True)
+
+
+def test_a_server_that_is_only_starting_is_no_error(serving: Lab) -> None:
+    with copied(serving), new_shop(serving):
+        serving.stop("shop")
+        serving.start("shop")
+        wait_until(lambda: serving.check("07-exercise"))
 
 
 def test_untouched_the_exercise_is_not_done(serving: Lab) -> None:

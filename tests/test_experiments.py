@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from content import volumes
+from engines import free_port, needs_root
 
 from dockerlab import Bind, Lab
+from dockerlab.cli import invoke
 from dockerlab.errors import CommandError, DockerLabError, InUseError
 from dockerlab.experiments import (
     STORES,
@@ -102,14 +106,37 @@ def test_a_lesson_works_in_an_empty_folder_of_its_own_and_leaves_none(here: Path
     assert not folder.exists()
 
 
+@needs_root
+def test_a_folder_that_a_container_s_root_wrote_to_is_left_and_the_way_to_remove_it_told(lab: Lab) -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, nobody, nobody)
+        (Path(name) / "my-code" / "theirs").mkdir(parents=True)
+        (Path(name) / "my-code" / "theirs" / "file").touch()
+        back = Path.cwd()
+        os.seteuid(nobody)
+        try:
+            with pytest.raises(CommandError, match="not all yours") as refused:
+                leave(Path(name) / "my-code")
+        finally:
+            os.seteuid(0)
+            os.chdir(back)
+        assert (Path(name) / "my-code" / "theirs" / "file").exists()
+        invoke(lab, refused.value.next_step.removeprefix("docker "))
+        assert not (Path(name) / "my-code").exists()
+
+
 SERVER = """
 require("http").createServer((ask, answer) => answer.end(process.uptime() < 3 ? "up" : "up for long")).listen(3000)
 """
 
 
-def test_a_page_is_read_once_its_server_answers_and_says_what_is_awaited(lab: Lab) -> None:
+def test_a_page_is_read_once_its_server_answers_and_says_what_is_awaited(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.run("node:20-alpine", ["node", "-e", SERVER], name="server", ports={3000: None})
     assert page(lab, "server").startswith("up")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")  # where nobody is
     assert page(lab, "server", until="for long") == "up for long"
     assert page(lab, "server", until="never said", timeout=0.1) == "up for long"
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -36,12 +36,15 @@ def moment(text: str) -> float:
 class Evidence:
     """One look at the engine on behalf of a lab; each thing is asked for once, when it is first needed.
 
-    `started` is when the sitting began (`time.time()`): what happened before does not count. Records are the engine's
-    own, as `docker inspect` and `docker events` show them.
+    `started` is when the sitting began (`time.time()`): what happened before does not count, nor does the end of
+    `earlier` containers, which the sitting's opening removed. Records are the engine's own, as `docker inspect` and
+    `docker events` show them.
     """
 
-    def __init__(self, engine: Engine, belongings: Belongings, started: float) -> None:
-        self.engine, self.belongings, self._started = engine, belongings, started
+    def __init__(
+        self, engine: Engine, belongings: Belongings, started: float, earlier: Collection[str] = frozenset()
+    ) -> None:
+        self.engine, self.belongings, self._started, self._earlier = engine, belongings, started, earlier
         self._api = engine.client.api
 
     @cached_property
@@ -108,6 +111,7 @@ class Evidence:
             for event in self.events
             if event["Type"] == "container"
             and event["Action"] == "destroy"
+            and event["Actor"]["ID"] not in self._earlier
             and self.belongings.may_touch(event["Actor"]["Attributes"])
         ]
 
@@ -121,14 +125,18 @@ class Evidence:
             and self.belongings.short(event["Actor"]["ID"]) not in self.volumes
         }
 
+    def full(self, volume: str) -> str:
+        """The engine's name of a volume of the lab; one that a terminal made has no owner before it."""
+        return str(self.volumes[volume]["Name"]) if volume in self.volumes else self.belongings.full(volume)
+
     def users(self, volume: str) -> list[dict[str, Any]]:
         """The lab's containers that have that volume mounted, stopped ones too."""
-        full = self.belongings.full(volume)
+        full = self.full(volume)
         return [item for item in self.containers if any(mount.get("Name") == full for mount in item["Mounts"])]
 
     def later_user(self, volume: str, time: float, path: str = "/") -> str | None:
         """The name of a container of the lab that has mounted the volume since that moment, at or below a path."""
-        full = self.belongings.full(volume)
+        full = self.full(volume)
         names = {item["Id"]: item["Name"] for item in self.containers}
         names |= {item["id"]: item["name"] for item in self.removed}
         for event in self.events:
@@ -183,7 +191,7 @@ class Evidence:
     def stored(self, volume: str) -> list[tuple[tarfile.TarInfo, bytes]]:
         """The regular files on a volume of the lab, whoever uses it; their names begin with `volume/`."""
         images.ensure(self.engine, "alpine")
-        mount = Volume(self.belongings.full(volume), "/volume", read_only=True)
+        mount = Volume(self.full(volume), "/volume", read_only=True)
         with self.fresh("alpine", [mount]) as container:
             return list(self.files(container, "/volume"))
 

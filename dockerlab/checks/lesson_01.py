@@ -39,12 +39,14 @@ def _layers(evidence: Evidence) -> str:
     for writer, written in writers:
         for other, its_own in seen:
             same_image = other["Image"] == writer["Image"] and other["Id"] != writer["Id"]
-            if same_image and not written.keys() & its_own.keys():
+            only = {path: kind for path, kind in written.items() if path not in its_own}
+            if same_image and set(only.values()) == set(_KINDS):
                 return (
-                    f"{writer['Name']} has {_told(written)}; {other['Name']} sees none of it,"
+                    f"{writer['Name']} has {_told(only)}; {other['Name']} sees none of it,"
                     f" and the image of both is still {writer['Image'].removeprefix('sha256:')[:12]}."
                 )
-    raise NotYet(f"{writers[0][0]['Name']} has {_told(writers[0][1])}, but no other container stands on its image.")
+    writer, written = writers[0]
+    raise NotYet(f"{writer['Name']} has {_told(written)}, but no other container of its image is without them.")
 
 
 @check(
@@ -161,4 +163,7 @@ def _diary(evidence: Evidence) -> str:
         raise NotYet("mine does not run.")
     if not moment(mine["State"]["FinishedAt"]):
         raise NotYet("mine has both, but was not stopped yet.")
+    diary = evidence.stat(mine, "/diary")
+    if diary is None or diary["mtime"] >= moment(mine["State"]["FinishedAt"]):
+        raise NotYet("mine has both, but /diary is younger than its stop.")
     return "mine was stopped and started again, and still adds /diary and hides /etc/motd."

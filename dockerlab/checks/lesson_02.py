@@ -140,7 +140,7 @@ def _shared(evidence: Evidence) -> str:
     for name in ("giver", "taker"):
         for container in evidence.users("shared"):
             if container["Name"] == name and container["State"]["Running"]:
-                full = evidence.belongings.full("shared")
+                full = evidence.full("shared")
                 mounts[name] = container, next(item for item in container["Mounts"] if item.get("Name") == full)
         if name not in mounts:
             raise NotYet(f"No {name} runs with the volume shared.")

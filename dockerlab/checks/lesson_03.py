@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .evidence import Evidence, moment
-from .servers import DATA, ask, login, servers, settings
+from .servers import DATA, ask, complaint, login, servers, settings
 from .verdict import NotYet, check
 
 
@@ -16,16 +16,17 @@ def _server_with_history(evidence: Evidence) -> tuple[dict[str, Any], str, dict[
         raise NotYet("No container of this lab runs with a volume at Postgres's data directory.")
     for container, volume in found:
         for removed in evidence.removed:
-            if removed["id"] != container["Id"] and volume in removed["volumes"]:
+            had = removed["volumes"].get(volume, "").startswith(DATA)
+            if had and removed["time"] < moment(container["Created"]):
                 return container, volume, removed
     names = ", ".join(container["Name"] for container, _ in found)
-    raise NotYet(f"{names} runs, but no earlier container on the same volume was removed in this sitting.")
+    raise NotYet(f"{names} runs, but no earlier server on the same volume was removed in this sitting.")
 
 
 def _users(evidence: Evidence, container: dict[str, Any]) -> list[str]:
-    said = ask(evidence, container, "SELECT name FROM users ORDER BY name")
+    said = ask(evidence, container, "SELECT name FROM users ORDER BY name", ("admin", "testdb"))
     if said.exit_code:
-        raise NotYet(f"{container['Name']} does not tell its users: {said.text.strip().splitlines()[-1]}")
+        raise NotYet(f"{container['Name']} does not tell its users: {complaint(said)}")
     return said.text.split()
 
 
@@ -125,6 +126,8 @@ def _third_server(evidence: Evidence) -> str:
         raise NotYet("third-db runs, but not on pgdata.")
     if not any(removed["name"] == "new-db" for removed in evidence.removed):
         raise NotYet("new-db was not removed in this sitting.")
+    if any(item["Name"] == "new-db" for item in evidence.containers):
+        raise NotYet("There is a new-db again.")
     rows = _users(evidence, third)
     if set(rows) != {"Alice", "Bob", "Charlie", "Dora"}:
         raise NotYet(f"third-db has {len(rows)} rows: {', '.join(rows)}.")

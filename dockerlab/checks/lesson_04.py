@@ -119,7 +119,11 @@ def _edits(evidence: Evidence, container: dict[str, Any], mount: dict[str, Any])
     for entry, there in evidence.files(container, mount["Destination"]):
         relative = PurePosixPath(*PurePosixPath(entry.name).parts[1:])
         here = mount["Here"] / relative
-        if not here.is_file() or here.read_bytes() != there:
+        try:
+            same = here.is_file() and here.read_bytes() == there
+        except OSError as error:
+            raise NotYet(f"{here} can't be read here: {error.strerror}.") from None
+        if not same:
             raise NotYet(f"{relative} is not the same in {mount['Here']} and in {name}.")
         if there.strip() == container["Config"]["Hostname"].encode():
             written.append(str(relative))
@@ -156,6 +160,6 @@ def _reader(evidence: Evidence) -> str:
     today = evidence.stat(reader, "/notes/today")
     if today is None:
         raise NotYet("reader finds no /notes/today.")
-    if today["mtime"] < moment(reader["State"]["StartedAt"]):
+    if today["mtime"] < moment(reader["Created"]):
         raise NotYet("/notes/today is older than reader: it was there before the container ran.")
     return "reader has /notes read-only, and reads today, which was written after it had started."

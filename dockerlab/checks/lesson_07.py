@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..belongings import is_anonymous
 from ..commands import Volume
 from .evidence import Evidence
-from .servers import Copy, ask, copies, servers
+from .servers import Copy, ask, complaint, copies, servers
 from .verdict import NotYet, check
 
 _LEDGER = "SELECT count(*), md5(string_agg(ledger::text, ' ' ORDER BY n)) FROM ledger"
@@ -25,11 +25,11 @@ _LEDGER = "SELECT count(*), md5(string_agg(ledger::text, ' ' ORDER BY n)) FROM l
 def _restored(evidence: Evidence) -> str:
     seen = "No volume was filled by a container that had it alone and is gone."
     made = _births(evidence)
-    for name in evidence.volumes.keys() & made.keys():
+    for name in sorted(evidence.volumes.keys() & made.keys()):
         unpacked = any(set(each["volumes"]) == {name} and each["time"] > made[name] for each in evidence.removed)
         if is_anonymous(name) or not unpacked:
             continue
-        times = _file_times(evidence, name)
+        times = _file_times(evidence, name, made[name])
         old = [time for time in times if time < made[name]]
         if old and len(old) == len(times):
             return f"{name} was made after its {len(old)} files were: a container that is gone unpacked them."
@@ -52,12 +52,16 @@ def _births(evidence: Evidence) -> dict[str, float]:
     return births
 
 
-def _file_times(evidence: Evidence, volume: str) -> list[float]:
-    mount = Volume(evidence.belongings.full(volume), "/volume", read_only=True)
+def _file_times(evidence: Evidence, volume: str, made: float) -> list[float]:
+    """The times of a volume's files, in whole seconds but for those of the second in which it was made."""
+    mount, times = Volume(evidence.full(volume), "/volume", read_only=True), []
     with evidence.fresh("alpine", [mount]) as container:
-        # The archive that the engine sends of them has whole seconds only.
-        found = [evidence.stat(container, f"/{entry.name}") for entry, _ in evidence.files(container, "/volume")]
-    return [file["mtime"] for file in found if file]
+        for entry, _ in evidence.files(container, "/volume"):
+            # The archive that the engine sends has whole seconds; to ask for each would flood its list of events.
+            near = entry.mtime <= made < entry.mtime + 1
+            found = evidence.stat(container, f"/{entry.name}") if near else None
+            times.append(float(found["mtime"] if found else entry.mtime))
+    return times
 
 
 @check(
@@ -81,7 +85,9 @@ def _torn(evidence: Evidence) -> str:
 
 def _told(copy: Copy) -> str:
     if not copy.starts:
-        return "does not start, or has no ledger"
+        return "does not start, or can't read its ledger"
+    if not copy.last:
+        return "has no rows in a ledger"
     return f"lacks {copy.missing} of {copy.last} rows" if copy.missing else f"has all {copy.rows} rows"
 
 
@@ -104,9 +110,10 @@ def _moved(evidence: Evidence) -> str:
     (shop, old), (new_shop, new) = found["shop"], found["new-shop"]
     if old == new:
         raise NotYet(f"Both run on {old}: that is no copy, and dangerous.")
-    ours, theirs = (ask(evidence, server, _LEDGER) for server in (shop, new_shop))
-    if theirs.exit_code:
-        raise NotYet(f"new-shop does not tell its ledger: {theirs.text.strip().splitlines()[-1]}")
+    ours, theirs = (ask(evidence, server, _LEDGER, ("postgres", "shop")) for server in (shop, new_shop))
+    for name, said in (("shop", ours), ("new-shop", theirs)):
+        if said.exit_code:
+            raise NotYet(f"{name} does not tell its ledger: {complaint(said)}")
     (rows, digest), (new_rows, new_digest) = (said.text.strip().split("|") for said in (ours, theirs))
     if digest != new_digest:
         raise NotYet(f"shop's ledger has {rows} rows, new-shop's has {new_rows}, and they are not the same.")

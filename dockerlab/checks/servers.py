@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..commands import Output, Volume
 from .evidence import Evidence
 
-__all__ = ["DATA", "Copy", "ask", "copies", "login", "servers", "settings"]
+__all__ = ["DATA", "Copy", "ask", "complaint", "copies", "login", "servers", "settings"]
 
 # The volume is mounted here or, up to Postgres 17, at the folder data below it.
 DATA = "/var/lib/postgresql"
 
-# For each volume with a database: its name, the system identifier that initdb gave it, and what its table ledger says.
+# For each volume with a database: its name, the system identifier that initdb gave it, and if a server starts `-` where
+# it has no table ledger, else `ledger` and what that says.
 # A server starts on a copy of the copy, which stays as it is, and all at once.
 _READ_COPIES = r"""
 cd /tmp
@@ -24,19 +26,27 @@ for copy in /copies/*; do (
     cp -a "$copy" "$PGDATA" && rm -f "$PGDATA/postmaster.pid" && mkdir "$PGDATA.socket" &&
         pg_ctl start -w -l "$PGDATA.log" \
             -o "-F -c listen_addresses= -c unix_socket_directories=$PGDATA.socket -c shared_buffers=16MB" >&2
-    echo "$name" "$id" $(psql -XAtq -F ' ' -h "$PGDATA.socket" "$@" -c "SELECT count(*), max(n) FROM ledger")
+    echo "$name" "${id:--}" $(psql -XAtq -F ' ' -h "$PGDATA.socket" "$@" \
+        -c "SELECT coalesce(to_regclass('ledger')::text, '-')" -c "SELECT count(*), max(n) FROM ledger")
 ) & done 2>/dev/null; wait
 """
 
 
 def servers(evidence: Evidence) -> list[tuple[dict[str, Any], str]]:
     """The running servers of the lab, each with the volume that has its data."""
+    running = (container for container in evidence.containers if container["State"]["Running"])
     return [
         (container, evidence.belongings.short(mount["Name"]))
-        for container in evidence.containers
-        for mount in container["Mounts"]
-        if mount["Type"] == "volume" and mount["Destination"].startswith(DATA) and container["State"]["Running"]
+        for container in running
+        if (mount := _data_mount(container)) and mount["Type"] == "volume"
     ]
+
+
+def _data_mount(container: dict[str, Any]) -> dict[str, Any] | None:
+    """What has the data directory: an image's own volume may lie below the one that was asked for."""
+    data = PurePosixPath(settings(container).get("PGDATA", f"{DATA}/data"))
+    mounts: dict[str, dict[str, Any]] = {mount["Destination"].rstrip("/"): mount for mount in container["Mounts"]}
+    return next((mounts[str(at)] for at in (data, *data.parents) if str(at) in mounts), None)
 
 
 def settings(container: dict[str, Any]) -> dict[str, str]:
@@ -50,14 +60,31 @@ def login(container: dict[str, Any]) -> list[str]:
     return ["-U", user, "-d", settings(container).get("POSTGRES_DB", user)]
 
 
-def ask(evidence: Evidence, container: dict[str, Any], query: str) -> Output:
-    """What a query gives inside the container: bare rows, a line each; another exit status than 0 if refused."""
-    return evidence.run(container, ["psql", "-XAtqw", *login(container), "-c", query])
+def ask(evidence: Evidence, container: dict[str, Any], query: str, *logins: tuple[str, str]) -> Output:
+    """What a query gives inside the container: bare rows, a line each; another exit status than 0 if refused.
+
+    `logins` are users with a database to try then: a server on a volume that has one needs no settings.
+    """
+    words = ["psql", "-XAtqw", "-c", query]
+    said = evidence.run(container, [*words, *login(container)])
+    for user, database in logins if said.exit_code else ():
+        again = evidence.run(container, [*words, "-U", user, "-d", database])
+        if not again.exit_code:
+            return again
+    return said
+
+
+def complaint(said: Output) -> str:
+    """What psql says first; further lines only show where."""
+    return next(iter(said.text.strip().splitlines()), "nothing")
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What a server finds on a copy of another one's files: the rows of `ledger`, which are numbered from 1 on."""
+    """What a server finds on a copy of another one's files: the rows of `ledger`, which are numbered from 1 on.
+
+    One that can't read them counts as one that does not start.
+    """
 
     starts: bool
     rows: int = 0
@@ -84,7 +111,7 @@ def copies(evidence: Evidence) -> dict[str, Copy]:
         own = ask(evidence, server, "SELECT system_identifier FROM pg_control_system()").text.strip()
         words = ["sh", "-c", _READ_COPIES, "sh", *login(server)]
         said = evidence.probe(server["Config"]["Image"], words, mounts, user="postgres").text
-        for name, identifier, *numbers in map(str.split, sorted(said.splitlines())):
+        for name, identifier, *ledger in map(str.split, sorted(said.splitlines())):
             if identifier == own:
-                found[name] = Copy(bool(numbers), *map(int, numbers))
+                found[name] = Copy(ledger == ["-"] or len(ledger) > 1, *map(int, ledger[1:]))
     return found

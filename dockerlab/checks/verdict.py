@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from html import escape
+from http import HTTPStatus
+
+import docker.errors
 
 from ..errors import NotFoundError
 from ..refusals import near
@@ -101,9 +104,14 @@ def judge(
     asked = checks[id]
     try:
         observed = asked.look(evidence)
-    except NotYet as not_yet:
+    except (NotYet, docker.errors.APIError) as not_yet:
+        said = str(not_yet)
+        if isinstance(not_yet, docker.errors.APIError):
+            if not_yet.status_code != HTTPStatus.CONFLICT:  # that a container is paused, or only starting
+                raise
+            said = str(not_yet.explanation)
         hint = asked.hints[min(failures.get(id, 0), len(asked.hints) - 1)]
         failures[id] = failures.get(id, 0) + 1
-        return Verdict(id, asked.claim, False, asked.expected, str(not_yet), hint)
+        return Verdict(id, asked.claim, False, asked.expected, said, hint)
     failures.pop(id, None)
     return Verdict(id, asked.claim, True, asked.expected, observed)

@@ -85,7 +85,8 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
     afterwards, also where this process is killed, the volume is again what it was: absent, empty, or with its content.
 
     Raises `NotFoundError`, `BackupError`, `ForeignError` where the volume is not this lab's, `InUseError` where a
-    container that runs uses it, `EngineError` where the engine goes away.
+    container that runs or another restore uses it, `EngineError` where the engine goes away. Nothing is put back under
+    a container that came to use the volume meanwhile: the error says so, and it is done once that has ended.
     """
     prepared(lab)
     path, start = Path(path).expanduser().absolute(), perf_counter()

@@ -74,7 +74,8 @@ def back_up(
 
     A volume that a running container uses is refused, unless `consistent` says what to do: `"stop"` or `"pause"` the
     containers meanwhile, or take it `"live"`, as it is from moment to moment. They run again afterwards, also when the
-    backup fails or this process is killed.
+    backup fails or this process is killed. One with `--rm` is not stopped, since it would be gone; nor is a volume
+    backed up that a restore is filling, but for `"live"`.
 
     Kept are owners as numbers, modes, times in whole seconds, links of both kinds, empty folders, FIFOs, devices, names
     in any bytes, the capabilities of programs, and all of that of the volume's root; not other extended attributes

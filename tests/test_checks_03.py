@@ -52,6 +52,8 @@ def test_k10_is_not_proven_while_the_first_server_runs(served: Lab) -> None:
 
 def test_k10_is_not_proven_without_a_running_server(served: Lab) -> None:
     served.remove("test-db", force=True)
+    for path in ("/var", DATA):
+        served.run("alpine", "sleep infinity", mounts=[Volume("pgdata", path)])  # no server
     assert served.check("K10").observed.startswith("No container of this lab runs")
 
 

@@ -44,14 +44,14 @@ def servers(evidence: Evidence) -> list[tuple[dict[str, Any], str]]:
 
 def _data_mount(container: dict[str, Any]) -> dict[str, Any] | None:
     """What has the data directory: an image's own volume may lie below the one that was asked for."""
-    data = PurePosixPath(settings(container).get("PGDATA", f"{DATA}/data"))
+    data = PurePosixPath(settings(container).get("PGDATA", ""))  # which every image of Postgres says
     mounts: dict[str, dict[str, Any]] = {mount["Destination"].rstrip("/"): mount for mount in container["Mounts"]}
     return next((mounts[str(at)] for at in (data, *data.parents) if str(at) in mounts), None)
 
 
 def settings(container: dict[str, Any]) -> dict[str, str]:
     """A container's environment variables."""
-    return dict(item.split("=", 1) for item in container["Config"]["Env"])
+    return dict(item.split("=", 1) for item in container["Config"]["Env"] or ())
 
 
 def login(container: dict[str, Any]) -> list[str]:

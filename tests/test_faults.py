@@ -271,6 +271,27 @@ def test_a_kernel_killed_anywhere_in_a_backup(
         assert verify(path).entries == whole, point  # the old one or a new one, but a whole one
 
 
+NOTED = """
+import os, signal, sys
+from dockerlab import Lab
+from dockerlab.backup.underway import Underway
+from dockerlab.engine.find import find
+note = Underway.note
+def note_and_die(work, **notes):
+    note(work, **notes)
+    os.kill(os.getpid(), signal.SIGKILL)
+Underway.note = note_and_die
+Underway(Lab("victim", engine=find(sys.argv[1]), owner="", echo=None), "a backup").__enter__()
+"""
+
+
+def test_a_kernel_killed_right_after_its_first_note_leaves_none(victim: Victim, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", NOTED, victim.engine.url]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: victim.is_clean(tmp_path), 60)
+
+
 @pytest.mark.parametrize(("was", "kind"), [*itertools.product(["absent", "full"], KINDS)])
 def test_a_kernel_killed_anywhere_in_a_restore(
     request: pytest.FixtureRequest, kernels: subprocess.Popen[str], victim: Victim, was: str, kind: str

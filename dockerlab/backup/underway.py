@@ -54,6 +54,14 @@ class Underway:
         self._path = _folder() / f"{self.id}.json"
 
     def __enter__(self) -> Self:
+        environment = {**os.environ, **self.lab.engine.cli_env(), "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment.pop("DOCKERLAB_ENGINE", None)  # that is a URL at most, and can't say how to log in there
+        # First of all: a note that nobody guards would stay until the next call.
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", GUARD, self._notes["engine"], self.id],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, text=True,
+            start_new_session=True,  # what ends a kernel's whole group of processes must not end it
+        )  # fmt: skip
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("x")
@@ -61,18 +69,12 @@ class Underway:
             self.note()
         except OSError as error:
             self._forget()
+            self._dismiss("done")
             raise BackupError(
                 "Nothing was begun, since it can't be noted what is to be put right should it be cut off.",
                 f"{self._path.parent}: {error.strerror or error}.",
                 "Make room there, or set DOCKERLAB_HOME to another folder.",
             ) from None
-        environment = {**os.environ, **self.lab.engine.cli_env(), "PYTHONPATH": os.pathsep.join(sys.path)}
-        environment.pop("DOCKERLAB_ENGINE", None)  # that is a URL at most, and can't say how to log in there
-        self._guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, self._notes["engine"], self.id],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, text=True,
-            start_new_session=True,  # what ends a kernel's whole group of processes must not end it
-        )  # fmt: skip
         return self
 
     def __exit__(
@@ -91,13 +93,17 @@ class Underway:
                 self.lab.say(told)
         finally:
             self._file.close()  # and so unlocked
-            with contextlib.suppress(OSError):
-                self._guard.stdin.write(parting)  # type: ignore[union-attr]
-                self._guard.stdin.close()  # type: ignore[union-attr]
-            waiting = threading.Thread(target=self._guard.wait, daemon=True)
-            waiting.start()
-            if parting:
-                waiting.join()
+            self._dismiss(parting)
+
+    def _dismiss(self, parting: str) -> None:
+        """Leave the guard alone with what is still to be done; on `done` it ends."""
+        with contextlib.suppress(OSError):
+            self._guard.stdin.write(parting)  # type: ignore[union-attr]
+            self._guard.stdin.close()  # type: ignore[union-attr]
+        waiting = threading.Thread(target=self._guard.wait, daemon=True)
+        waiting.start()
+        if parting:
+            waiting.join()
 
     def _forget(self) -> None:
         """Leave no note that could not be written."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
     from docker.models.images import Image
 
-__all__ = ["data_source", "volume_target"]
+__all__ = ["data_mount", "data_source", "volume_target"]
 
 
 def volume_target(image: Image) -> str:
@@ -33,11 +33,14 @@ def volume_target(image: Image) -> str:
 
 def data_source(container: Container) -> str:
     """The volume (or the host's folder) that holds a container's PGDATA; empty where it is the writable layer."""
-    mounts = {mount["Destination"]: mount for mount in container.attrs["Mounts"]}
-    mount: dict[str, Any] = next(
-        (mounts[folder] for folder in _folders(container.attrs["Config"]) if folder in mounts), {}
-    )
+    mount = data_mount(container.attrs)
     return str(mount.get("Name") or mount.get("Source") or "")
+
+
+def data_mount(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The mount that holds the PGDATA of a container, as inspected: the nearest one; empty where there is none."""
+    mounts: dict[str, dict[str, Any]] = {mount["Destination"]: mount for mount in record["Mounts"]}
+    return next((mounts[folder] for folder in _folders(record["Config"]) if folder in mounts), {})
 
 
 def _folders(config: Mapping[str, Any]) -> list[str]:

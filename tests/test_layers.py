@@ -24,14 +24,14 @@ MODULES = {
 # A room for each line. A module imports from its own room and from rooms above.
 ROOMS = (
     "errors",
-    "words mounts commands",
+    "words mounts commands pgdata",
     "engine",
     "belongings listings refusals claims prune journal",
     "checks",
     "lab",
     "storage inventory watcher describe difference",
     "backup",
-    "frames diagnoses relay pgdata postgres",
+    "frames diagnoses relay postgres",
     "experiments copies rescue",
     "draw pictures speeds comparison",
     "panels",

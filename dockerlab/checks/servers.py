@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..commands import Output, Volume
+from ..pgdata import data_mount
 from .evidence import Evidence
 
 __all__ = ["DATA", "Copy", "ask", "complaint", "copies", "login", "servers", "settings"]
@@ -38,15 +38,8 @@ def servers(evidence: Evidence) -> list[tuple[dict[str, Any], str]]:
     return [
         (container, evidence.belongings.short(mount["Name"]))
         for container in running
-        if (mount := _data_mount(container)) and mount["Type"] == "volume"
+        if (mount := data_mount(container)).get("Type") == "volume"
     ]
-
-
-def _data_mount(container: dict[str, Any]) -> dict[str, Any] | None:
-    """What has the data directory: an image's own volume may lie below the one that was asked for."""
-    data = PurePosixPath(settings(container).get("PGDATA", ""))  # which every image of Postgres says
-    mounts: dict[str, dict[str, Any]] = {mount["Destination"].rstrip("/"): mount for mount in container["Mounts"]}
-    return next((mounts[str(at)] for at in (data, *data.parents) if str(at) in mounts), None)
 
 
 def settings(container: dict[str, Any]) -> dict[str, str]:

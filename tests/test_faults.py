@@ -34,13 +34,7 @@ ROUNDS = 20
 MEGABYTES = 20
 KINDS = ("archive", "crumbs")  # of large files, and of small ones
 
-pytestmark = [
-    needs_root,
-    needs_private_engine,
-    # docker-py leaves a socket open that could not be connected, since its engine is dead.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [needs_root, needs_private_engine]
 
 
 class Victim:

@@ -13,7 +13,16 @@ from .engine.find import Engine
 from .engine.private import home
 from .errors import CommandError, ForeignError
 
-__all__ = ["HELPER_LABEL", "LABEL", "OWNER_LABEL", "Belongings", "built_by", "is_anonymous"]
+__all__ = [
+    "FOLDER_MARK",
+    "HELPER_LABEL",
+    "LABEL",
+    "OWNER_LABEL",
+    "Belongings",
+    "built_by",
+    "is_anonymous",
+    "shown",
+]
 
 LABEL = "dockerlab"
 OWNER_LABEL = "dockerlab.owner"
@@ -22,6 +31,8 @@ OWNER_LABEL = "dockerlab.owner"
 BUILT_LABEL = "dockerlab.built"
 # Marks what is there for a backup or restore only; its value is that of the `Underway`. The pictures leave it out.
 HELPER_LABEL = "dockerlab.helper"
+# A file in each folder that a lesson made: no other folder is emptied or removed.
+FOLDER_MARK = ".made-by-a-lesson"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -29,6 +40,11 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 def is_anonymous(volume: str) -> bool:
     """Whether a volume's name is one that the engine made up: 64 hexadecimal digits."""
     return bool(_ANONYMOUS.fullmatch(volume))
+
+
+def shown(volume: str) -> str:
+    """A volume's name as it is shown: of an anonymous one the first 12 digits, as Docker shortens ids."""
+    return volume[:12] if is_anonymous(volume) else volume
 
 
 class Belongings:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from .belongings import is_anonymous
-from .commands import Anonymous, Bind, Mount, Tmpfs, Volume
+from .belongings import FOLDER_MARK, is_anonymous
 from .errors import CommandError, InUseError, NotFoundError
 from .lab import Lab
+from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
 from .relay import Route
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "notes",
     "outcome",
     "page",
+    "refuse_overwriting",
     "refuse_taken",
     "there_and_back",
     "write_notes",
@@ -145,6 +146,17 @@ def refuse_taken(lab: Lab, name: str) -> None:
         )
 
 
+def refuse_overwriting(*files: Path) -> None:
+    """Raise `InUseError` where a file is there already that an experiment would write, and remove at its end."""
+    for file in files:
+        if os.path.lexists(file):
+            raise InUseError(
+                f"There is a {file.name} in {file.parent.resolve()} already.",
+                "A file of that name would be written over, and removed at the end.",
+                "Rename it, or remove it if it is left from a run that was cut off.",
+            )
+
+
 def discard(lab: Lab, box: str, volumes: Sequence[str]) -> None:
     """Remove what an experiment made, as far as it is there."""
     with contextlib.suppress(NotFoundError):
@@ -157,31 +169,55 @@ def discard(lab: Lab, box: str, volumes: Sequence[str]) -> None:
 def enter(name: str) -> Path:
     """Make an empty folder of that name beside the notebook, work in it from here on, and return it.
 
-    Called again from within, as when a notebook is run again, it empties that folder.
+    Called again from within, as when a notebook is run again, it empties that folder. Raises as `leave` does, and
+    leaves as it is what no lesson made.
     """
     here = Path.cwd()
-    folder = here if here.name == name else here / name
-    if folder.exists():
-        leave(folder)
+    folder = here if here.name == name and (here / FOLDER_MARK).exists() else here / name
+    leave(folder)
     folder.mkdir()
+    (folder / FOLDER_MARK).write_text("A lesson made this folder, and removes it with all that is in it.\n")
     os.chdir(folder)
     return folder
 
 
 def leave(folder: Path) -> None:
-    """Work beside the notebook again, and remove that folder with all that is in it.
+    """Work beside the notebook again, and remove that folder with all that is in it; nothing happens if it is gone.
 
-    Raises `CommandError` where that is not all yours, as what a container wrote on Linux.
+    Raises `InUseError` where no `enter` made it, and `CommandError` where what is in it is not all yours, as what a
+    container wrote on Linux.
     """
-    os.chdir(folder.parent)
+    if Path.cwd().is_relative_to(folder.resolve()):
+        os.chdir(folder.parent)
+    if not os.path.lexists(folder):
+        return
+    mark = folder / FOLDER_MARK
+    if folder.is_symlink() or not mark.is_file():
+        _remove_empty(folder)
+        return
     here, name = shlex.quote(str(folder.parent)), shlex.quote(folder.name)
     try:
         shutil.rmtree(folder)
     except PermissionError as error:
+        with contextlib.suppress(OSError):
+            mark.touch()  # it may have gone first
         raise CommandError(
             f"{folder} is not removed: it is not all yours.",
             f"{error.filename}: {error.strerror}. A container wrote there, as another user.",
             f"docker run --rm -v {here}:/there alpine rm -rf /there/{name}",
+        ) from None
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that may be somebody's own, which loses nothing where nothing is in it."""
+    try:
+        folder.rmdir()
+    except OSError:
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        raise InUseError(
+            f"{folder} is there already, and no lesson made it.",
+            f"Seen: {', '.join(there[:3])}{', …' * (len(there) > 3)}." if there else "It is no folder of its own.",
+            "Rename it or move it elsewhere, then run this cell again.",
         ) from None
 
 
@@ -217,10 +253,11 @@ def there_and_back(lab: Lab, name: str, target: str, folder: str | Path = ".", *
     """Measure, in milliseconds, how long an edit takes through a bind mount to a container and back.
 
     `folder` is the one here, `target` where the container has it. A text is written here; a shell in the container
-    copies what it sees to another file, which is read here until it has that text. Both files are removed again.
-    Raises `CommandError` where nothing comes back.
+    copies what it sees to another file, which is read here until it has that text. Both files, `ping` and `pong`, are
+    removed again. Raises `InUseError` where there is one already, and `CommandError` where nothing comes back.
     """
     ping, pong = Path(folder, "ping"), Path(folder, "pong")
+    refuse_overwriting(ping, pong)
     api, full = lab.engine.client.api, str(lab.container(name).name)
     copy = "while [ -e ping ]; do cmp -s ping pong || cp ping pong; done"
     milliseconds = []

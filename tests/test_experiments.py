@@ -11,6 +11,7 @@ from content import volumes
 from engines import free_port, needs_root
 
 from dockerlab import Bind, Lab
+from dockerlab.belongings import FOLDER_MARK
 from dockerlab.cli import invoke
 from dockerlab.errors import CommandError, DockerLabError, InUseError
 from dockerlab.experiments import (
@@ -100,10 +101,43 @@ def test_a_lesson_works_in_an_empty_folder_of_its_own_and_leaves_none(here: Path
     assert folder == Path.cwd() == here / "my-code"
     (folder / "left").mkdir()
     assert enter("my-code") == folder
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == [FOLDER_MARK]
+    os.chdir(here)  # as a kernel that was started again is
+    (folder / "left").mkdir()
+    assert enter("my-code") == folder
+    assert not (folder / "left").exists()
     leave(folder)
     assert Path.cwd() == here
     assert not folder.exists()
+    leave(folder)  # the cell again
+    assert Path.cwd() == here
+
+
+def test_a_folder_that_no_lesson_made_is_neither_emptied_nor_removed(here: Path) -> None:
+    thesis = here / "my-backups" / "thesis.tar.gz"
+    thesis.parent.mkdir()
+    thesis.write_text("mine")
+    (here / "rescue").write_text("a file")
+    (here / "my-desk").symlink_to(thesis.parent)
+    for name, seen in (("my-backups", "thesis.tar.gz"), ("rescue", "no folder"), ("my-desk", "thesis.tar.gz")):
+        with pytest.raises(InUseError, match=seen) as refused:
+            enter(name)
+        assert refused.value.what.startswith(str(here / name))
+        assert Path.cwd() == here
+    os.chdir(thesis.parent)  # the notebook itself lies in a folder of that name
+    assert enter("my-backups") == thesis.parent / "my-backups"
+    leave(Path.cwd())
+    with pytest.raises(InUseError, match="no lesson made it"):
+        leave(thesis.parent)
+    assert thesis.read_text() == "mine"
+    assert (here / "rescue").read_text() == "a file"
+
+
+def test_an_empty_folder_of_that_name_loses_nothing_and_is_taken(here: Path) -> None:
+    (here / "my-code").mkdir()
+    assert enter("my-code") == here / "my-code"
+    leave(Path.cwd())
+    assert list(here.iterdir()) == []
 
 
 @needs_root
@@ -113,6 +147,8 @@ def test_a_folder_that_a_container_s_root_wrote_to_is_left_and_the_way_to_remove
         os.chown(name, nobody, nobody)
         (Path(name) / "my-code" / "theirs").mkdir(parents=True)
         (Path(name) / "my-code" / "theirs" / "file").touch()
+        (Path(name) / "my-code" / FOLDER_MARK).touch()
+        os.chown(Path(name) / "my-code", nobody, nobody)
         back = Path.cwd()
         os.seteuid(nobody)
         try:
@@ -167,3 +203,7 @@ def test_edits_elsewhere_do_not_come_back(lab: Lab, here: Path, monkeypatch: pyt
     with pytest.raises(CommandError, match="does not come back"):
         there_and_back(lab, "editor", "/tmp", times=1)
     assert list(here.iterdir()) == []
+    Path("pong").write_text("mine")
+    with pytest.raises(InUseError, match="a pong in"):
+        there_and_back(lab, "editor", "/app", times=1)
+    assert Path("pong").read_text() == "mine"

@@ -10,7 +10,7 @@ from engines import wait_until
 from test_panels_base import page, press
 
 from dockerlab import Lab
-from dockerlab.errors import DockerLabError, NotFoundError
+from dockerlab.errors import DockerLabError, InUseError, NotFoundError
 from dockerlab.experiments import STORES
 from dockerlab.panels import Mounts
 from dockerlab.panels.base import CancelledError
@@ -67,6 +67,15 @@ def test_the_host_writes_where_it_can_and_says_why_not_elsewhere(panel: Mounts) 
     assert cells["bind mount"] == "written, and seen inside"
     assert all(cells[store].startswith("no: ") for store in STORES if store != "bind mount")
     assert panel.lines[-1].endswith("'cat /folder/note'")
+
+
+def test_a_note_of_the_container_s_root_is_replaced_since_you_could_not_write_into_it(panel: Mounts) -> None:
+    panel.run()
+    panel.write("hello")
+    with (panel.folder / "note").open() as theirs:
+        panel.write_from_host()
+        assert theirs.read() == "hello\n"
+    assert panel.table.iloc[:, 1]["bind mount"] == "written, and seen inside"
 
 
 def test_an_edit_goes_there_and_back_in_measured_milliseconds(panel: Mounts) -> None:
@@ -137,6 +146,10 @@ def test_its_own_folder_goes_with_it_and_a_given_one_stays(lab: Lab, here: Path)
     assert panel.folder == given.resolve()
     panel.close()
     assert given.exists()
+    (given / "note").write_text("mine")
+    with pytest.raises(InUseError, match="note"):
+        Mounts(lab, folder=given)
+    assert (given / "note").read_text() == "mine"
 
 
 def test_without_a_kernel_its_table_is_in_the_words(panel: Mounts) -> None:

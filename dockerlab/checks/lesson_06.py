@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..belongings import is_anonymous
+from ..belongings import FOLDER_MARK, is_anonymous
 from .evidence import Evidence, moment
 from .verdict import NotYet, check
 
@@ -160,7 +160,7 @@ def _choice(evidence: Evidence) -> str:
             raise NotYet(f"{path} of webshop {WHY_NOT.get((path, kind), 'is on a disk')}.")
     if mounts["/settings"]["RW"]:
         raise NotYet("webshop may write to /settings.")
-    if not _files(evidence, shop, "/settings"):
+    if not _files(evidence, shop, "/settings") - {FOLDER_MARK}:
         raise NotYet(f"/settings of webshop is empty: {mounts['/settings']['Source']} is not where you edit.")
     volume, folder = mounts["/orders"]["Name"], PurePosixPath(mounts["/settings"]["Source"]).name
     return f"orders on the volume {volume}, settings from the folder {folder}, read-only, and sessions in memory."

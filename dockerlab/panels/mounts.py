@@ -10,10 +10,20 @@ from secrets import token_hex
 import ipywidgets
 import pandas as pd
 
-from ..commands import Anonymous, Bind, Mount, Tmpfs, Volume
 from ..errors import CommandError, NotFoundError
-from ..experiments import STORES, Folder, five_stores, mounts, notes, outcome, there_and_back, write_notes
+from ..experiments import (
+    STORES,
+    Folder,
+    five_stores,
+    mounts,
+    notes,
+    outcome,
+    refuse_overwriting,
+    there_and_back,
+    write_notes,
+)
 from ..lab import Lab
+from ..mounts import Anonymous, Bind, Mount, Tmpfs, Volume
 from .base import Panel, action
 from .look import table
 
@@ -34,7 +44,8 @@ class Mounts(Panel):
     """One container with a volume, a bind mount, memory, an anonymous volume and its layer: what is kept, what is lost?
 
     The container is called `name`, the volume `volume`; `folder` is the bind mount's, by default a new one beside the
-    notebook that goes with the panel. `table` is what was found so far. `start_over()` removes all of it.
+    notebook that goes with the panel; `InUseError` is raised where yours has a `note` already. `table` is what was
+    found so far. `start_over()` removes all of it.
 
         panel = panels.Mounts(lab)
         panel.run(); panel.write(); panel.remove_and_recreate()
@@ -53,6 +64,8 @@ class Mounts(Panel):
     def __init__(
         self, lab: Lab, *, name: str = "mounts-box", volume: str = "mounts-data", folder: str | Path | None = None
     ) -> None:
+        if folder is not None:
+            refuse_overwriting(Path(folder, "note"))
         self.name, self.volume = name, volume
         self._given, self._own = folder, None if folder else Folder("my-")
         self._columns: list[tuple[str, list[str]]] = []
@@ -89,8 +102,10 @@ class Mounts(Panel):
         """Write the bind mount's note from this machine, and say why the other stores have no such way in."""
         self._lab.container(self.name)
         token = f"{text} {token_hex(2)}"
-        (self.folder / "note").write_text(f"{token}\n")
-        self._note(f"written here, by this notebook: {self.folder / 'note'}")
+        note = self.folder / "note"
+        note.unlink(missing_ok=True)  # the container's root may have written it, who lets nobody else write to it
+        note.write_text(f"{token}\n")
+        self._note(f"written here, by this notebook: {note}")
         seen = self._exec(self.name, f"cat {STORES['bind mount']}/note")
         here = "written, and seen inside" if seen.text.strip() == token else "no: the engine is on another machine"
         self._column("written on the host", [WHY_NOT.get(store, here) for store in STORES])

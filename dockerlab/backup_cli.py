@@ -52,6 +52,7 @@ def _do(chosen: argparse.Namespace) -> int:
         from .lab import Lab
 
         lab = Lab(chosen.lab, echo=lambda line: print(line, file=sys.stderr))
-        given |= {"lab": lab, "progress": sys.stdout.isatty() and not chosen.quiet}
+        given["lab"] = lab
+    given["progress"] = sys.stdout.isatty() and not chosen.quiet
     print(getattr(backup, chosen.function)(**given))
     return 0

@@ -267,8 +267,40 @@ def test_a_sha256_that_names_another_file_or_none_is_understood(archive: Path) -
     archive.with_name("data.tar.gz.sha256").rename(moved.with_name("moved.tar.gz.sha256"))
     assert verify(moved).sealed
     moved.with_name("moved.tar.gz.sha256").write_text("nonsense")
-    with pytest.raises(BackupError, match="digest:"):
+    with pytest.raises(BackupError, match="compared with its digest") as broken:
         verify(moved)
+    assert "moved.tar.gz.sha256 has 8 bytes" in broken.value.seen  # the archive itself may be whole
+
+
+def test_where_a_later_member_breaks_is_said_as_a_place_in_the_file(archive: Path) -> None:
+    archive.with_name("data.tar.gz.sha256").unlink()
+    content = gzip.decompress(archive.read_bytes())
+    first, second = gzip.compress(content[:5000]), bytearray(gzip.compress(content[5000:]))
+    second[-8] ^= 1
+    archive.write_bytes(first + second)
+    with pytest.raises(BackupError, match="gzip:") as caught:
+        verify(archive)
+    place = int(
+        caught.value.seen.rpartition("near byte ")[2].split(",  ")[0].split(", in")[0].rstrip(".").replace(",", "")
+    )
+    assert len(first) < place <= len(first) + len(second)
+
+
+def test_an_archive_that_can_t_be_read_is_an_error_in_three_lines(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BackupError, match="File name too long") as caught:
+        verify(archive.with_name("x" * 300))
+    assert len(str(caught.value).splitlines()) == 3
+    monkeypatch.setenv("HOME", str(archive.parent))
+    assert verify(f"~/{archive.name}").sealed
+
+
+def test_reading_is_metered_in_bytes_of_the_file(archive: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    verify(archive, progress=lambda done, total: told.append((done, total)))
+    size = archive.stat().st_size
+    assert told[0] == (0, size) and told[-1] == (size, size)
 
 
 def test_a_missing_archive_is_named_with_near_ones(archive: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
 from content import volumes as all_volumes
 from docker import APIClient
-from engines import mounted, needs_private_engine, needs_root, python
+from engines import free_port, mounted, needs_private_engine, needs_root, python, wait_until
 
 from dockerlab import Lab, Volume
 from dockerlab.backup import back_up, restore, restoring, saving, tar, verify, volumes
 from dockerlab.backup.archive import shown
 from dockerlab.backup.contents import differences
+from dockerlab.backup.mending import put_right
 from dockerlab.backup.stream import streaming
 from dockerlab.backup.underway import Underway
 from dockerlab.cli import invoke
@@ -215,17 +217,54 @@ def test_the_journal_has_it_between_stop_and_start(lab: Lab, tmp_path: Path) -> 
     assert " tar czf " in lab.script()
 
 
+def test_a_container_that_does_not_start_again_is_an_error_and_is_tried_again(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("a", content=bytes(1000))])
+    port = free_port()
+    lab.run("alpine", ["sh", "-c", SLEEP], name="app", mounts=[Volume("data", "/data")], ports={80: port})
+    with socket.socket() as other:
+
+        def take_the_port(done: int, total: int | None) -> None:
+            if lab.container("app").status == "exited" and other.getsockname()[1] != port:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                other.bind(("127.0.0.1", port))
+                other.listen()
+
+        with pytest.raises(BackupError, match="not all is as it was before") as told:
+            back_up(lab, "data", tmp_path / "a.tar.gz", consistent="stop", progress=take_the_port)
+    assert str(port) in told.value.seen and "docker ps -a" in told.value.next_step
+    assert verify(tmp_path / "a.tar.gz").files == 1
+    wait_until(lambda: lab.container("app").status == "running")  # by the guard, once the port is free
+
+
+def test_a_container_that_its_owner_has_started_since_is_not_stopped_once_more(lab: Lab) -> None:
+    sleeper(lab, "app", "data")
+    box = lab.container("app")
+    before = box.attrs["State"]["StartedAt"]
+    box.restart(timeout=0)
+    since = lab.container("app").attrs["State"]["StartedAt"]
+    put_right(lab.engine, {"id": "earlier", "labels": {}, "held": [(box.id, "stop", before)]})
+    assert lab.container("app").attrs["State"]["StartedAt"] == since
+    put_right(lab.engine, {"id": "earlier", "labels": {}, "held": [(box.id, "stop", since)]})  # it was about to stop
+    assert lab.container("app").attrs["State"]["StartedAt"] > since
+
+
 # Progress
 
 
 def test_progress_is_told_in_bytes_with_an_estimate(lab: Lab, tmp_path: Path) -> None:
     put(lab, "data", [item(f"f{number}", content=bytes(3_000_000)) for number in range(8)])
     told: list[tuple[int, int | None]] = []
-    backup = back_up(lab, "data", tmp_path / "data.tar.gz", progress=lambda done, total: told.append((done, total)))
+
+    def tell(done: int, total: int | None) -> None:
+        told.append((done, total))
+        if total is None and done:
+            time.sleep(1)  # the engine takes its time for the estimate
+
+    backup = back_up(lab, "data", tmp_path / "data.tar.gz", progress=tell)
     done = [each for each, _ in told]
     assert done == sorted(done)
     assert done[0] == 0 and done[-1] == backup.bytes_before == 24_000_000
-    assert {total for _, total in told} <= {None, 24_000_000}
+    assert {total for _, total in told} == {None, 24_000_000}
 
 
 def test_a_bar_is_shown_unless_it_is_told_to_be_silent(
@@ -465,16 +504,39 @@ def test_a_volume_that_a_restore_fills_is_not_backed_up(lab: Lab, tmp_path: Path
 def test_who_uses_it_is_told_while_the_engine_copies_out_of_that_container(lab: Lab) -> None:
     put(lab, "data", [item("large", content=bytes(20_000_000))])
     client = lab.engine.client
-    since = volumes.now(client)
+    since = lab.engine.now()
     lab.run("alpine", "true", name="copied", mounts=[Volume("data", "/data")]).wait()
     stream, _ = client.api.get_archive(lab.container("copied").id, "/data")
     next(stream)  # and no more: the engine waits, and answers no question for this container
-    with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(volumes.used_since, client, lab.belongings.full("data"), since)
+    with ThreadPoolExecutor(1) as pool, volumes.watched(lab.engine, lab.belongings.full("data"), since) as came:
+        told = pool.submit(came)
         try:
             assert told.result(timeout=20) == [lab.belongings.full("copied")]
         finally:
             stream.close()
+
+
+@pytest.mark.parametrize(("command", "told"), [("sleep 600", "late"), ("true", "removed since")])
+def test_who_came_meanwhile_is_told_also_where_the_engine_has_forgotten_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, told: str
+) -> None:
+    monkeypatch.setattr(volumes, "LOOK_SECONDS", 0.05)
+    put(lab, "data", [item("large", content=bytes(8_000_000))])
+    client, came = lab.engine.client, list[str]()
+
+    def come(done: int, total: int | None) -> None:
+        if done and not came:
+            came.append(lab.run("alpine", command, name="late", mounts=[Volume("data", "/data")]).id)
+            if command == "true":
+                client.api.wait(came[0])
+                lab.remove("late")
+                time.sleep(1)  # many looks
+            for _ in range(150):  # a volume's making and its end are an event each; the engine keeps 256
+                client.volumes.create("forget").remove()
+
+    with pytest.raises(InUseError, match=told):
+        back_up(lab, "data", tmp_path / "a.tar.gz", progress=come)
+    assert came and not (tmp_path / "a.tar.gz").exists()
 
 
 def test_foreign_containers_are_not_stopped(stranger: Engine, tmp_path: Path) -> None:
@@ -525,3 +587,17 @@ def test_owners_on_one_engine_back_up_their_own(engine: Engine, tmp_path: Path) 
             shown(name) for name in verify(back_up(bo, "data", tmp_path / "b.tar.gz", progress=False).path).entries
         ] == [".", "of bo"]
         assert back_up(ana, "data", tmp_path / "a.tar.gz", progress=False).volume == "data"
+
+
+def test_an_owner_s_lab_on_its_own_engine_backs_up_what_a_terminal_made_and_restores_into_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with Lab("shared", engine=engine, owner="ana", echo=None) as ana:
+        nobodys = engine.client.volumes.create("nobody-s")
+        try:
+            assert ana.inspect_volume("nobody-s")["Name"] == "nobody-s"
+            backup = back_up(ana, "nobody-s", tmp_path / "a.tar.gz", progress=False)
+            restore(ana, backup.path, "nobody-s", progress=False)
+            assert "ana-nobody-s" not in all_volumes(ana)
+        finally:
+            nobodys.remove()

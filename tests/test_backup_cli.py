@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import pexpect
 import pytest
 from content import hard_to_keep, helpers, item, listing, put
 from engines import ROOT
 
 from dockerlab import Lab, Volume, verify
+from dockerlab.engine.find import Engine
 
 
 def dockerlab(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -38,6 +41,26 @@ def test_a_volume_goes_out_and_comes_back(lab: Lab, tmp_path: Path) -> None:
     done = dockerlab("backup", "again", "again.tar.gz", "--lab", lab.name, folder=tmp_path)
     assert done.returncode == 0 and verify(tmp_path / "again.tar.gz").digest == digest
     assert helpers(lab) == []
+
+
+@pytest.mark.parametrize("words", [["verify"], ["rehearse"]])
+def test_a_terminal_shows_how_far_it_is_unless_it_is_to_be_quiet(
+    engine: Engine, tmp_path: Path, words: list[str]
+) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as made:
+        made.addfile(item("a")[0])
+    for options, shown in (([], True), (["--quiet"], False)):
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "dockerlab", *words, "a.tar.gz", *options],
+            cwd=str(tmp_path),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=60,
+        )
+        said = child.read().decode()
+        child.close()
+        assert child.exitstatus == 0, said
+        assert ("Verifying" in said) == shown
 
 
 def test_what_can_t_be_done_is_three_lines_and_a_status(lab: Lab, tmp_path: Path) -> None:

@@ -173,19 +173,17 @@ def spoil(lab: Lab, volume: str) -> object:
 
 @pytest.mark.parametrize("was", ["absent", "empty", "full"])
 def test_whatever_fails_on_the_way_is_undone(lab: Lab, tmp_path: Path, was: str) -> None:
-    path = archive(tmp_path / "a.tar.gz", item("a", content=bytes(3_000_000)), item("b"))
+    root = item(".", tarfile.DIRTYPE, mode=0o700, uid=70, gid=71)
+    path = archive(tmp_path / "a.tar.gz", root, item("a", content=bytes(3_000_000)), item("b"))
     before = None
-    if was == "empty":
-        lab.create_volume("data")
-    if was == "full":
-        put(lab, "data", hard_to_keep())
+    if was != "absent":
+        root = item(".", tarfile.DIRTYPE, mode=0o2750, uid=1000, gid=1001)
+        put(lab, "data", hard_to_keep() if was == "full" else [root])
         before = listing(lab, "data")
     with pytest.raises(BackupError, match="1 difference, the first: somebody else's is too much"):
         restore(lab, path, "data", replace=True, progress=spoil(lab, "data"))  # type: ignore[arg-type]
     assert names(lab) == ([] if was == "absent" else ["data"])
-    if was == "empty":
-        assert [line for line in listing(lab, "data") if not line.startswith(".|")] == []
-    if was == "full":
+    if before:
         assert listing(lab, "data") == before
 
 
@@ -399,6 +397,25 @@ def test_what_was_absent_does_not_go_while_another_restore_fills_it(lab: Lab, tm
     assert told == [[]] and names(lab) == ["data"]
 
 
+def test_an_undo_makes_a_volume_that_was_removed_anew_as_the_lab_s_own(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", hard_to_keep())
+    old, before = back_up(lab, "data", tmp_path / "old.tar.gz", progress=False).path, listing(lab, "data")
+    lab.remove_volume("data")
+    name = lab.belongings.full("data")
+    target = {"volume": name, "was": "full", "undo": str(old), "root": [0o755, 0, 0, 0, 0]}
+    labels = {**lab.belongings.labels, LABEL: "earlier"}
+    put_right(lab.engine, {"id": "earlier", "labels": labels, "target": target})
+    assert listing(lab, "data") == before
+    assert lab.inspect_volume("data")["Labels"] == lab.belongings.labels
+
+
+def test_an_undo_whose_file_is_gone_is_said_to_be_none_and_comes_to_an_end(lab: Lab, tmp_path: Path) -> None:
+    put(lab, "data", [item("half")])
+    target = {"volume": lab.belongings.full("data"), "was": "full", "undo": str(tmp_path / "gone.part"), "root": []}
+    (told,) = put_right(lab.engine, {"id": "earlier", "labels": {}, "target": target})
+    assert "gone.part, which held it, is gone" in told and "half" in "".join(listing(lab, "data"))
+
+
 def test_a_foreign_volume_is_left_alone(stranger: Engine, tmp_path: Path) -> None:
     path = archive(tmp_path / "a.tar.gz", item("a"))
     with Lab("ours", engine=stranger, echo=None) as lab:
@@ -445,6 +462,23 @@ def test_a_postgres_volume_is_rehearsed_with_a_server(db: Postgres, tmp_path: Pa
     rehearsal = rehearse(db.lab, backup.path, progress=False)
     assert rehearsal.server.startswith("Postgres 16") and "tables in postgres: 0, shop: 1" in rehearsal.server
     assert db.sql("SELECT count(*) FROM items")["count"].tolist() == [1000]
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["all of it", "without its root"])
+def test_a_server_is_rehearsed_for_whoever_owns_the_data(db: Postgres, tmp_path: Path, bare: bool) -> None:
+    backup = back_up(db.lab, "pgdata", tmp_path / "pg.tar.gz", consistent="pause", progress=False)
+    # As another image has it, or a server run with user=; and as `cd pgdata && tar czf ../pg.tar.gz *` leaves it.
+    with (
+        tarfile.open(backup.path) as whole,
+        tarfile.open(tmp_path / "theirs.tar.gz", "w:gz", compresslevel=1) as theirs,
+    ):
+        for entry in whole:
+            entry.uid = entry.gid = 999
+            entry.name = entry.name.removeprefix("./") if bare else entry.name
+            if entry.name.strip("./") or not bare:
+                theirs.addfile(entry, whole.extractfile(entry) if entry.isreg() else None)
+    rehearsal = rehearse(db.lab, tmp_path / "theirs.tar.gz", progress=False)
+    assert "tables in postgres: 0, shop: 1" in rehearsal.server
 
 
 def test_a_postgres_volume_that_no_server_starts_on_is_said_to_be_one(db: Postgres, tmp_path: Path) -> None:

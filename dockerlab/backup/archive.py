@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -15,12 +16,13 @@ from isal import igzip, igzip_threaded, isal_zlib
 
 from ..describe import bytes_in_words, count
 from ..errors import BackupError, NotFoundError
-from ..refusals import near
+from ..refusals import REFUSALS, near
 from . import tar
 from .contents import Entries, inventory, shown
+from .progress import Progress, metered
 from .results import Result
 
-__all__ = ["Archive", "chunks", "inspect", "seal_of", "verify"]
+__all__ = ["Archive", "chunks", "inspect", "readable", "seal_of", "verify"]
 
 _BROKEN: tuple[type[Exception], ...] = (EOFError, igzip.BadGzipFile, isal_zlib.error)  # type: ignore[assignment]
 # The archive is read this far ahead of where it is unpacked, so this near an error can be placed.
@@ -75,26 +77,54 @@ class Archive(Result):
         yield "digest", f"{self.digest}" + ("" if self.sealed else " (no .sha256 is beside it to compare with)")
 
 
-def verify(path: str | Path) -> Archive:
+def verify(path: str | Path, *, progress: Progress = True) -> Archive:
     """Read an archive to its end: its digest (if a `.sha256` is beside it), gzip's checksum, and the tar's structure.
 
-    Writes nothing and needs no engine. Raises `BackupError` that says which of them failed, and at which byte or file;
-    `NotFoundError` where there is no such file.
+    Writes nothing and needs no engine; `progress` is told in bytes of the file. Raises `BackupError` that says which of
+    them failed, and at which byte or file, or why it can't be read; `NotFoundError` where there is no such file.
     """
-    return inspect(Path(path))
+    return inspect(Path(path).expanduser().absolute(), progress=progress)
 
 
-def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None) -> Archive:
+def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None, *, progress: Progress = False) -> Archive:
     """The same; `watch` is called with each entry before its content is read, and may raise."""
+    with readable(path):
+        return _inspect(path, watch, progress)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say why a file can't be read as `BackupError`."""
+    try:
+        yield
+    except REFUSALS:  # some of which are OSErrors as well
+        raise
+    except OSError as error:
+        raise BackupError(
+            f"{path} can't be read.",
+            f"{error.filename or path}: {error.strerror or error}.",
+            "Look at its name, at who may read it, and at the disk that it is on.",
+        ) from None
+
+
+def _inspect(path: Path, watch: Callable[[tar.Entry], object] | None, progress: Progress) -> Archive:
     if not path.is_file():
         names = [each.name for each in path.parent.glob("*gz")] if path.parent.is_dir() else []
         raise NotFoundError(f"There is no archive {path}.", "Seen: no such file.", near(path.name, names))
     seal, problems, entries = seal_of(path), [], dict[bytes, tar.Entry]()
-    with path.open("rb") as file:
-        tap = _Tap(file)
+    with path.open("rb") as file, metered(progress, "Verifying", path.stat().st_size) as meter:
+        tap, told = _Tap(file), 0
+
+        def read() -> bytes:
+            nonlocal told
+            data: bytes = content.read(tar.CHUNK)
+            meter(tap.bytes - told)
+            told = tap.bytes
+            return data
+
         with igzip_threaded.open(tap, "rb", block_size=tar.CHUNK // 4) as content:  # type: ignore[no-untyped-call]
             try:
-                inventory(tar.read(iter(lambda: content.read(tar.CHUNK), b"")), entries, watch)
+                inventory(tar.read(iter(read, b"")), entries, watch)
             except tar.TarError as error:
                 at = f", at byte {error.offset:,} of its content" if error.offset else ""  # a name's place is not known
                 problems.append(f"tar: {error.reason}{at}{_after(error.name)}")
@@ -125,14 +155,20 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 
 def seal_of(path: Path) -> str:
-    """The digest that the `.sha256` beside a file gives for it; empty where there is none."""
+    """The digest that the `.sha256` beside a file gives for it; empty where there is none, `BackupError` if broken."""
     beside = path.with_name(path.name + ".sha256")
     if not beside.is_file():
         return ""
     found = re.findall(r"^\\?([0-9a-fA-F]{64}) [ *](.*)$", beside.read_text(errors="surrogateescape"), re.MULTILINE)
     # A file that was renamed together with its .sha256 is still the one that is meant.
     fitting = [digest for digest, name in found if name == path.name] or [digest for digest, _ in found]
-    return fitting[0].lower() if fitting else f"nothing that sha256sum wrote ({beside.stat().st_size} bytes)"
+    if not fitting:
+        raise BackupError(
+            f"{path} can't be compared with its digest.",
+            f"{beside.name} has {beside.stat().st_size:,} bytes, and no line that sha256sum writes.",
+            f"Copy {beside.name} here again from where it is whole, or remove it.",
+        )
+    return str(fitting[0]).lower()
 
 
 class _Tap(io.RawIOBase):
@@ -184,6 +220,10 @@ def _break(path: Path) -> int:
                 stream.decompress(piece)
             except _BROKEN:
                 return file.tell() - len(piece)
-            if stream.eof:
-                return file.tell() - len(stream.unused_data)
+            while stream.eof and (piece := stream.unused_data):  # a further member
+                stream = isal_zlib.decompressobj(wbits=31)
+                try:
+                    stream.decompress(piece)
+                except _BROKEN:
+                    return file.tell() - len(piece)
         return file.tell()

@@ -22,7 +22,7 @@ from ..errors import BackupError
 from . import tar
 from .stream import streaming
 
-__all__ = ["IMAGE", "LABEL", "Door", "Record", "converse", "rooted", "run_once", "users"]
+__all__ = ["IMAGE", "LABEL", "Door", "Record", "converse", "is_writer", "rooted", "run_once", "users"]
 
 Record = dict[str, Any]
 
@@ -37,19 +37,24 @@ OWNERS = 'find "$1" -exec stat -c "%u:%g" {} + | sort -u'
 
 
 def users(client: DockerClient, name: str) -> list[Record]:
-    """The containers (records of `docker ps`) that may write to a volume: those that run, and one that restores it."""
+    """The containers (records of `docker ps`) that use a volume: those that run, and one that restores it."""
     found = []
     for item in client.api.containers(all=True, filters={"volume": name}):
         mounts = [mount for mount in item["Mounts"] if mount.get("Name") == name]  # the filter takes paths, too
         if LABEL in item["Labels"]:
             # It is not asked for: while the engine reads or fills its volume, it does not answer for it.
-            found += [item] * any(mount["RW"] for mount in mounts)
+            found += [item] * any(is_writer(mount, name) for mount in mounts)
         elif mounts and item["State"] in RUNNING:
             # The list may be a moment behind (seen on Engine 26.1, right after a stop).
             with contextlib.suppress(docker.errors.NotFound):
                 item["State"] = client.api.inspect_container(item["Id"])["State"]["Status"]
                 found += [item] * (item["State"] in RUNNING)
     return found
+
+
+def is_writer(mount: Record, name: str) -> bool:
+    """Whether by that mount its container may write to a volume."""
+    return mount.get("Name") == name and bool(mount["RW"])
 
 
 class Door:
@@ -105,11 +110,11 @@ class Door:
                 "Use `podman volume export` and `podman volume import`, or an engine of Docker's.",
             )
 
-    def is_empty(self) -> bool:
-        """Whether there is nothing in it but its root."""
+    def root(self) -> tuple[tar.Entry, bool]:
+        """The volume's root, and whether there is anything in it."""
         with self.read() as pieces:
             entries = (piece for piece in pieces if isinstance(piece, tar.Entry))
-            return all(entry.name == tar.ROOT for _, entry in zip(range(2), entries, strict=False))
+            return next(entries), next(entries, None) is not None
 
     def write(self, pieces: Iterable[tar.Piece]) -> None:
         """Unpack these entries into the volume."""
@@ -158,6 +163,7 @@ def run_once(
         raise BackupError(
             f"A step in the volume {volume} failed." if volume else "A step in a container failed.",
             f"Exit status {status}. It said: {said}",
+            "Mend what it names, and try again.",
         )
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ..describe import bytes_in_words
 from ..errors import BackupError, NotFoundError
 from ..lab import Lab
 from . import tar
-from .archive import seal_of
+from .archive import readable, seal_of
 from .door import converse
 from .draft import Draft, destination
 from .results import Result
@@ -76,8 +77,10 @@ def dump(db: Server, path: str | Path) -> Dump:
         api = db.lab.engine.client.api
         key = api.exec_create(db.container.id, words)["Id"]
         complaint = b""
-        with Draft(work, target) as draft:
-            for out, error in api.exec_start(key, stream=True, demux=True):
+        said = api.exec_start(key, stream=True, demux=True)
+        # Its own close() does not do for ssh; left open, pg_dump would wait for whoever reads no more.
+        with contextlib.closing(getattr(said, "_response", said)), Draft(work, target) as draft:
+            for out, error in said:
                 draft.write(out or b"")
                 complaint += error or b""
             _check(api, key, what, complaint)
@@ -93,7 +96,8 @@ def load(db: Server, path: str | Path) -> None:
     """
     source = Path(path).expanduser().absolute()
     what = f"{source} was not loaded into {db.name}."
-    _check_file(source, what)
+    with readable(source):
+        _check_file(source, what)
     words = ["pg_restore", *_login(db), "--clean", "--if-exists", "--single-transaction", "--exit-on-error"]
     line = f"{_exec(db, '-i')} {shlex.join(words)} < {shlex.quote(str(source))}"
     with recorded(db.lab, line), explained(what):
@@ -140,4 +144,4 @@ def _login(db: Server) -> list[str]:
 
 
 def _exec(db: Server, *options: str) -> str:
-    return shlex.join(["docker", "exec", *options, db.lab.belongings.full(db.name)])
+    return shlex.join(["docker", "exec", *options, str(db.container.name)])

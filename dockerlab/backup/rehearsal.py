@@ -23,12 +23,27 @@ __all__ = ["Rehearsal", "rehearse"]
 # Up to Postgres 17 the volume is the data directory itself, from 18 on that lies in a folder of it, as 18/docker.
 VERSION_FILE = re.compile(rb"([0-9]+/[\w-]+/)?PG_VERSION")
 
-# Run as the owner of the data, without knowing any password: in single-user mode the server needs none, does what it
+# A server runs as the owner of its data only, and only where that user has a name: not uid 999 of Debian's image here.
+AS_OWNER = r"""
+PGDATA=$1/FOLDER; export PGDATA; cd /tmp
+name=$(stat -c %U "$PGDATA/PG_VERSION")
+if [ "$name" = UNKNOWN ]; then
+    name=owner
+    stat -c "$name:x:%u:%g::/tmp:/bin/sh" "$PGDATA/PG_VERSION" >>/etc/passwd
+fi
+# As the image's own entry point does, for an archive without the folder itself.
+chown "$name" "$PGDATA"; chmod 700 "$PGDATA"
+cat >look <<'END'
+SCRIPT
+END
+exec su -s /bin/sh "$name" -c 'exec sh -eu /tmp/look'
+"""
+
+# Without knowing any password: in single-user mode the server needs none, does what it
 # has to after a crash, and tells the name of the superuser that initdb made (the role with id 10). A real server with
 # an access list of its own then lets that one read the catalogue of each database. The lock file of the server that was
 # backed up names a process that has nothing to do with ours.
 READ_CATALOGUE = r"""
-PGDATA=$1/FOLDER; export PGDATA; cd /tmp
 rm -f "$PGDATA/postmaster.pid"
 admin=$(echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single -D "$PGDATA" postgres 2>/tmp/log |
     sed -n 's/.*rolname = "\(.*\)".*/\1/p')
@@ -36,7 +51,7 @@ admin=$(echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single 
 echo 'local all all trust' >/tmp/access
 pg_ctl start -w -t 600 -l /tmp/log -o "-c listen_addresses= -c unix_socket_directories=/tmp -c hba_file=/tmp/access" \
     >/dev/null || { cat /tmp/log; exit 1; }
-ask() { psql -X -h /tmp -U "$admin" -v ON_ERROR_STOP=1 -At -d "$1" -c "$2"; }
+ask() { psql -X -h /tmp -U "$admin" -v ON_ERROR_STOP=1 -At -d "$1" -c "$2" 2>/tmp/log || { cat /tmp/log; exit 1; }; }
 ask template1 'SHOW server_version'
 ask template1 'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate' >/tmp/databases
 while read -r database; do
@@ -74,7 +89,7 @@ def rehearse(lab: Lab, path: str | Path, *, progress: Progress = True) -> Rehear
     path, start = Path(path).expanduser().absolute(), perf_counter()
     images.ensure(lab.engine, IMAGE, report=lab.say)
     with Underway(lab, f"a rehearsal of {path.name}") as work, explained(f"The restore of {path} failed in rehearsal."):
-        source = checked(work, path, "")
+        source = checked(work, path, "", progress)
         scratch = lab.belongings.full(f"dockerlab-rehearsal-{work.id}")
         lab.engine.client.volumes.create(scratch, labels=work.labels)
         notes = fill(work, work.door(scratch), source, progress)
@@ -95,10 +110,9 @@ def _start_server(work: Underway, source: Archive, volume: str) -> tuple[str, li
         image = str(images.ensure(work.lab.engine, f"postgres:{major}-alpine", report=work.lab.say).id)
     except ImageError as error:
         return "", [f"No server was started: {error.what}"]
-    owner = source.entries[folder or b"."]
-    script = READ_CATALOGUE.replace("FOLDER", folder.decode() or ".")
+    script = AS_OWNER.replace("SCRIPT", READ_CATALOGUE.strip()).replace("FOLDER", folder.decode() or ".")
     try:
-        said = work.run(volume, script, image=image, user=f"{owner.uid}:{owner.gid}")
+        said = work.run(volume, script, image=image, user="root")
     except BackupError as error:
         raise BackupError(
             f"{source.path} was restored as it is, but Postgres {major} does not start on it.",

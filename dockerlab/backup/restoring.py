@@ -7,25 +7,27 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Self
 
 import docker.errors
 
-from ..commands import Bind, Run, Volume
+from ..commands import Run
 from ..describe import bytes_in_words, count
 from ..engine import images
 from ..errors import BackupError, InUseError, NotFoundError
 from ..lab import Lab
 from ..listings import first_name
+from ..mounts import Bind, Volume
 from . import archive, tar
 from .archive import Archive
 from .contents import differences, hazard, inventory, is_plain, not_carried
 from .door import IMAGE, LABEL, Door, Record, users
 from .draft import Draft
 from .mending import EMPTY
-from .progress import Progress, metered
+from .progress import Progress, metered, volume_size
 from .results import Result
 from .saving import Tally, save
 from .underway import Underway
@@ -105,21 +107,22 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
         explained(f"{path} was not restored into the volume {volume}."),
     ):
         door = _enter(work, volume, name) if there else None
-        full = door is not None and not door.is_empty()
+        root, full = door.root() if door else (None, False)
         if full and not replace:
             raise BackupError(
                 f"{path} was not restored: the volume {volume} has content, and would hold a mixture of both.",
                 "Seen: files in it.",
                 "Take a new volume, or say replace=True: what it holds is kept until the restore has succeeded.",
             )
-        source = checked(work, path, name if there else "")
+        source = checked(work, path, name if there else "", progress)
         undo = _keep(work, door, path, progress) if door and full else None
         if door:  # what came before took its time
             _refuse(lab, volume, _strangers(lab, name))
         else:
             _refuse_made(lab, volume, name)
         was = "full" if full else "empty" if there else "absent"
-        work.note(target={"volume": name, "was": was, "undo": str(undo or "")})
+        before = [root.mode, root.uid, root.gid, 0, root.mtime] if root else []
+        work.note(target={"volume": name, "was": was, "undo": str(undo or ""), "root": before})
         if full:
             work.run(name, EMPTY)
         notes = fill(work, door or _make(work, volume, name), source, progress)
@@ -128,12 +131,15 @@ def restore(lab: Lab, path: str | Path, volume: str, replace: bool = False, *, p
     return Restored.of(source, lab, start, notes, volume, full, line)
 
 
-def checked(work: Underway, path: Path, volume: str) -> Archive:
-    """An archive that is whole, safe to unpack, and not too large for where the volume is; `BackupError` if not."""
+def checked(work: Underway, path: Path, volume: str, progress: Progress) -> Archive:
+    """An archive that is whole, safe to unpack, and not too large for where the volume is; `BackupError` if not.
+
+    A bar shows how far that is; a function is told of the volume's content only.
+    """
     with ThreadPoolExecutor(1) as pool:
         # The engine takes half a second to ask, in which the archive is read already.
         space = _Space(path, pool.submit(work.run, volume, ASK_USED if volume else ASK_FREE))
-        source = archive.inspect(path, space.add)
+        source = archive.inspect(path, space.add, progress=progress is True)
         space.compare()
     if problem := hazard(source.entries):
         raise BackupError(
@@ -170,7 +176,14 @@ def unpack(work: Underway, door: Door, source: Archive, meter: Callable[[int], o
     entries = source.entries.values()
     small = source.content < SMALL * len(entries) and all(map(is_plain, entries))
     if small and work.lab.engine.kind != "podman":
-        work.run(door.volume, UNPACK, feed=tar.write(_files(pieces)))
+        try:
+            work.run(door.volume, UNPACK, feed=tar.write(_files(pieces)))
+        except BackupError as error:
+            raise BackupError(
+                f"{source.path} was not unpacked into the volume {door.volume}.",
+                error.seen,
+                "Mend what it names, and try again. Of a full disk, `docker system df` shows what takes it.",
+            ) from None
         # Busybox sets no link's time, and a folder's before it fills the folder.
         pieces = (entry for entry in entries if entry.kind != tar.FILE)
     door.write(pieces)
@@ -251,7 +264,7 @@ def _refuse_made(lab: Lab, volume: str, name: str) -> None:
         lab.engine.client.api.inspect_volume(name)
         raise InUseError(
             f"The volume {volume} is not restored: it was not there before, and has been made meanwhile.",
-            "",
+            "Seen: the volume, after the archive was read.",
             "Look what is in it, and who made it.",
         )
 
@@ -264,9 +277,19 @@ def _strangers(lab: Lab, name: str) -> list[Record]:
 def _keep(work: Underway, door: Door, path: Path, progress: Progress) -> Path:
     """Back up what a volume holds, for the time of the restore, beside the archive."""
     before = path.with_name(f"what {door.volume} held before")  # its name where it can't be written
-    with Draft(work, before) as draft, metered(progress, "Keeping the old", None) as meter:
-        save(door, draft, Tally(), meter)
-        kept = draft.keep()
+    size = partial(volume_size, work.lab.engine.client, door.volume)
+    try:
+        with Draft(work, before) as draft, metered(progress, "Keeping the old", size) as meter:
+            save(door, draft, Tally(), meter)
+            kept = draft.keep()
+    except BackupError as error:
+        if not error.what.startswith(str(before)):
+            raise
+        raise BackupError(
+            f"{path} was not restored: what the volume holds could not be kept beside it.",
+            error.seen,
+            f"Make room in {path.parent}, or copy the archive to a folder with room that you may write to.",
+        ) from None
     archive.inspect(kept)
     return kept
 

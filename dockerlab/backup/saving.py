@@ -9,11 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from ..commands import Bind, Run, Volume
+from ..commands import Run
 from ..describe import bytes_in_words, count
 from ..engine import images
 from ..errors import BackupError, InUseError
 from ..lab import Lab
+from ..mounts import Bind, Volume
 from . import tar
 from .door import IMAGE, LABEL, Door, users
 from .draft import Draft, destination
@@ -21,7 +22,7 @@ from .packing import packed
 from .progress import Progress, metered, volume_size
 from .results import Result
 from .underway import Underway
-from .volumes import exists, explained, named, now, prepared, recorded, used_since
+from .volumes import exists, explained, named, prepared, recorded, watched
 
 __all__ = ["Backup", "Tally", "back_up", "save"]
 
@@ -85,10 +86,12 @@ def back_up(
     behind.
     """
     if consistent not in (None, "stop", "pause", "live"):
-        raise BackupError(f"consistent={consistent!r} is none of the ways.", "", 'Say "stop", "pause" or "live".')
+        raise BackupError(
+            f"consistent={consistent!r} is none of the ways.", "Seen: no such way.", 'Say "stop", "pause" or "live".'
+        )
     prepared(lab)
     name, target = exists(lab, volume), destination(path or f"{volume}.tar.gz")
-    since = now(lab.engine.client)
+    since = lab.engine.now()
     using = users(lab.engine.client, name)
     if consistent != "live" and any(LABEL in item["Labels"] for item in using):
         raise InUseError(
@@ -98,7 +101,7 @@ def back_up(
         )
     if using and consistent is None:
         raise InUseError(
-            f"The volume {volume} is not backed up: running containers use it, and may write meanwhile.",
+            f"The volume {volume} is not backed up: running containers use it.",
             f"By: {named(lab, using)}.",
             'Say consistent="stop" or "pause" (they run again afterwards), or "live" (as it is, perhaps not whole).',
         )
@@ -134,9 +137,10 @@ def _back_up(
             work.holding(held, str(consistent)),  # says its lines before the bar comes, and after it is gone
             metered(progress, f"Backing up {volume}", lambda: volume_size(client, name)) as meter,
             recorded(lab, f"{same(name, path)}{MAY_FAIL * (consistent == 'live')}"),
+            watched(lab.engine, name, since) as came,
         ):
             save(door, draft, tally, meter)
-            meanwhile = used_since(client, name, since) if consistent != "live" else []
+            meanwhile = came() if consistent != "live" else []
         if meanwhile:
             raise InUseError(
                 f"The volume {volume} was not backed up: it was put to use meanwhile.",

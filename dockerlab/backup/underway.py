@@ -24,7 +24,7 @@ from ..errors import BackupError, DockerLabError, EngineError
 from ..lab import Lab
 from ..refusals import REFUSALS
 from .door import LABEL, Door, run_once
-from .mending import Notes, put_right
+from .mending import Notes, patience, put_right
 
 __all__ = ["Underway", "guard", "recover"]
 
@@ -41,9 +41,10 @@ class Underway:
     right. A process of its own stands guard, ends what we began when we are killed, and is patient with an engine that
     does not answer; should it end too, the next call finds the file unlocked and does the same. The notes:
 
-    - `held`: containers that were stopped or paused, and are to run again;
+    - `held`: containers that were stopped or paused, and are to run again, with the time of their former start;
     - `drafts`: files to be deleted;
-    - `target`: a volume that was written to and is to get back what it was: absent, empty, or what `undo` holds;
+    - `target`: a volume that was written to and is to get back what it was: absent, empty (with the mode, owner, group
+      and time of its `root`), or what `undo` holds;
     - containers and volumes with this one's label, which go without being noted.
     """
 
@@ -89,6 +90,12 @@ class Underway:
             told = f"Not all is put right yet ({_first_line(problem)}); that goes on by itself, or at the next call."
             if isinstance(error, DockerLabError):
                 error.next_step = f"{error.next_step} {told}".strip()
+            elif error is None:
+                raise BackupError(
+                    f"What {self._notes['what']} is for is done, but not all is as it was before.",
+                    f"{_first_line(problem)}.",
+                    "That is tried again for ten minutes, and at the next call. Look with: docker ps -a",
+                ) from None
             else:
                 self.lab.say(told)
         finally:
@@ -137,25 +144,25 @@ class Underway:
         """Have these containers stopped (`how` is `stop`) or paused, and running again afterwards."""
         try:
             for key in keys:
-                self.note(held=[*self._notes.get("held", []), (key, how)])
+                box = self.lab.engine.client.api.inspect_container(key)
+                self.note(held=[*self._notes.get("held", []), (key, how, box["State"]["StartedAt"])])
                 if how == "stop":
-                    self.lab.stop(key, timeout=_patience(self.lab.engine, key))
+                    self.lab.stop(key, timeout=patience(box))
                 else:
                     self.lab.do(Pause(key))
             yield
         finally:
-            for key in reversed(keys):
-                if (key, how) in self._notes.get("held", []):
-                    self._release(key, how)
+            for held in reversed(self._notes.get("held", [])):
+                self._release(*held)
 
-    def _release(self, key: str, how: str) -> None:
+    def _release(self, key: str, how: str, started: str) -> None:
         # A container that does not start again must not keep the others down; leaving, it is tried again.
         with contextlib.suppress(DockerLabError):
             if how == "stop":
                 self.lab.start(key)
             else:
                 self.lab.do(Unpause(key))
-            self.note(held=[each for each in self._notes["held"] if each != (key, how)])
+            self.note(held=[each for each in self._notes["held"] if each != (key, how, started)])
 
 
 def recover(engine: Engine) -> list[str]:
@@ -190,13 +197,6 @@ def guard(url: str, id: str) -> None:
 
 def _folder() -> Path:
     return home() / "underway"
-
-
-def _patience(engine: Engine, key: str) -> int | None:
-    """Seconds in which a container may stop: what it was made with, else docker's own, but for Postgres a minute."""
-    config = engine.client.api.inspect_container(key)["Config"]
-    is_postgres = any(variable.startswith("PGDATA=") for variable in config["Env"] or ())
-    return 60 if is_postgres and not config.get("StopTimeout") else None
 
 
 def _last(file: IO[str]) -> Notes | None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker.errors
-from docker import DockerClient
 
 from ..commands import InspectVolume
+from ..engine.find import Engine
 from ..errors import BackupError, DockerLabError, EngineError
 from ..lab import Lab
 from ..listings import first_name
 from ..refusals import REFUSALS, explain
 from . import tar
-from .door import Record
+from .door import Record, is_writer, users
 from .underway import recover
 
-__all__ = ["exists", "explained", "named", "now", "prepared", "recorded", "used_since"]
+__all__ = ["exists", "explained", "named", "prepared", "recorded", "watched"]
+
+# How often it is asked who uses a volume that is read.
+LOOK_SECONDS = 2
 
 
 def prepared(lab: Lab) -> None:
@@ -31,7 +34,7 @@ def prepared(lab: Lab) -> None:
 
 def exists(lab: Lab, volume: str) -> str:
     """The engine's name of a volume that is there; `NotFoundError` with near names where it is not."""
-    name = lab.belongings.full(volume)
+    name = lab.claims.volume_name(volume)
     try:
         lab.engine.client.api.inspect_volume(name)
     except REFUSALS as error:
@@ -44,24 +47,47 @@ def named(lab: Lab, items: list[Record]) -> str:
     return ", ".join(f"{lab.belongings.short(first_name(item))} ({item['State']})" for item in items)
 
 
-def now(client: DockerClient) -> float:
-    """The engine's own time, in seconds."""
-    return datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
+@contextlib.contextmanager
+def watched(engine: Engine, name: str, since: float) -> Iterator[Callable[[], list[str]]]:
+    """Gives a question: which containers, by name, came to use a volume since a time of the engine, and may write."""
+    client, over, seen = engine.client, threading.Event(), set[str]()
+    known = {item["Id"] for item in users(client, name)}
+
+    def look() -> None:
+        seen.update(_started(engine, name, since))
+
+    def look_on() -> None:
+        # The engine keeps its last 256 events only (moby, daemon/events), and each health check makes three.
+        while not over.wait(LOOK_SECONDS):
+            with contextlib.suppress(*REFUSALS):  # that the engine went away is seen by who reads the volume
+                look()
+
+    def ask() -> list[str]:
+        look()
+        # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
+        boxes = {item["Id"]: first_name(item) for item in client.api.containers(all=True)}
+        using = [item for item in users(client, name) if any(is_writer(mount, name) for mount in item["Mounts"])]
+        keys = seen | {item["Id"] for item in using} - known
+        return sorted(boxes.get(key, f"{key[:12]} (removed since)") for key in keys)
+
+    thread = threading.Thread(target=look_on, name="dockerlab-watched", daemon=True)
+    thread.start()
+    try:
+        yield ask
+    finally:
+        over.set()
+        thread.join()
 
 
-def used_since(client: DockerClient, name: str, since: float) -> list[str]:
-    """The containers, by name, that were started since a time of the engine and may write to a volume."""
+def _started(engine: Engine, name: str, since: float) -> set[str]:
+    """The containers, by id, that were started since then and may write to a volume."""
     filters = {"type": "volume", "event": "mount", "volume": name}
     # Whole seconds, as docker-py's types have them, would take in who ended just before.
-    api: Any = client.api
-    events = api.events(since=f"{since:.9f}", until=f"{now(client):.9f}", filters=filters, decode=True)
+    api: Any = engine.client.api
+    events = api.events(since=f"{since:.9f}", until=f"{engine.now():.9f}", filters=filters, decode=True)
     # The engine takes the name in its filter for the beginning of one.
     mounts = (event["Actor"]["Attributes"] for event in events if event["Actor"]["ID"] == name)
-    keys = {mount.get("container", "") for mount in mounts if mount.get("read/write") != "false"}
-    # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
-    boxes = {item["Id"]: item for item in api.containers(all=True)} if keys else {}
-    gone = {f"{key[:12]} (removed since)" for key in keys - boxes.keys()}
-    return sorted(gone | {first_name(boxes[key]) for key in keys & boxes.keys()})
+    return {mount.get("container", "") for mount in mounts if mount.get("read/write") != "false"}
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from ..backup.rehearsal import Rehearsal
 from ..backup.restoring import Restored
 from ..backup.results import Result
 from ..backup.saving import Backup as Saved
-from ..commands import Bind, Volume
 from ..describe import bytes_in_words
 from ..errors import CommandError
 from ..lab import Lab
+from ..mounts import Bind, Volume
 from .base import Panel, action
 from .choice import Choice
 from .look import side_by_side, table
@@ -94,7 +94,7 @@ class Backup(Panel):
     @action("Look inside")
     def look_inside(self) -> pd.DataFrame:
         """Read the archive, which needs no engine, and return its entries."""
-        archive = verify(self._there_is())
+        archive = verify(self._there_is(), progress=self._meter("Reading the archive"))
         frame = archive.frame()
         self._note(f"tar tvzf {archive.path.name}")
         self._contents = frame
@@ -106,7 +106,7 @@ class Backup(Panel):
         """Read the archive to its end: its digest, gzip's checksum, the tar; `BackupError` where it is not whole."""
         archive = self._there_is()
         self._note(f"sha256sum -c {_seal(archive).name} && gzip -t {archive.name} && tar tzf {archive.name}")
-        return self._came_to(verify(archive))
+        return self._came_to(verify(archive, progress=self._meter("Verifying")))
 
     @action("Damage it")
     def damage(self) -> None:

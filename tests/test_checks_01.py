@@ -88,6 +88,19 @@ def test_k2_is_not_proven_while_nothing_was_removed(first: Lab) -> None:
     assert first.check("K2").observed.endswith("no container was removed.")
 
 
+def test_k2_is_not_proven_by_what_the_engine_removes_by_itself(first: Lab) -> None:
+    first.stop("first", 1)
+    first.start("first")
+    invoke(first, "run --rm alpine true")
+    first.run("alpine", "true", detach=False, remove=True)
+    sleeper(first, "second")
+    assert first.check("K2").observed.endswith("no container was removed but by its --rm.")
+    invoke(first, "run -d --rm --name third alpine sleep 1000")
+    first.remove("third", force=True)
+    sleeper(first, "third")
+    assert first.check("K2"), "this one was removed by hand"
+
+
 def test_k2_is_not_proven_by_what_the_sitting_cleaned_up_at_its_opening(first: Lab) -> None:
     with Lab(first.name, engine=first.engine, owner="", echo=None) as second:
         second.cleanup()
@@ -140,6 +153,7 @@ def test_k3_is_proven_by_a_copied_and_a_hidden_file_of_the_image(first: Lab) -> 
         "chmod 700 /bin/busybox",
         "echo hi > /note; chmod 700 /note; chmod 700 /etc",
         "echo hi > /note; rm /note; chmod 700 /bin/busybox",
+        "echo x > /etc/motd; rm /etc/profile",
     ],
 )
 def test_k3_is_not_proven_by_less(lab: Lab, command: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dockerlab import Anonymous, Bind, Lab, Volume
 from dockerlab.cli import invoke
-from dockerlab.commands import Mount
+from dockerlab.mounts import Mount
 
 
 def sleeper(lab: Lab, name: str, *mounts: Mount) -> None:
@@ -88,6 +88,11 @@ def test_k4_is_proven_by_a_later_container_that_has_the_files(writer: Lab, volum
     verdict = writer.check("K4")
     assert verdict
     assert "reader came later and finds 1 files there from before, 1,000,000 bytes" in verdict.observed
+
+
+def test_k4_says_a_long_name_whole(lab: Lab) -> None:
+    lab.run("alpine", "true", mounts=[Volume("a-volume-of-a-long-name", "/data")], detach=False, remove=True)
+    assert " a-volume-of-a-long-name is there, but has no file" in lab.check("K4").observed
 
 
 def test_k4_is_proven_by_docker_run_rm_as_well(lab: Lab, volume: str) -> None:

@@ -43,6 +43,8 @@ def test_k10_is_proven_by_another_server_that_has_the_rows(served: Lab) -> None:
     verdict = served.check("K10")
     assert verdict
     assert verdict.observed == "test-db is gone; new-db, another container on pgdata, has Alice, Bob, Charlie."
+    dora(served, "new-db")  # a row of its own takes nothing away
+    assert served.check("K10")
 
 
 def test_k10_is_not_proven_while_the_first_server_runs(served: Lab) -> None:
@@ -66,6 +68,14 @@ def test_k10_is_not_proven_by_the_same_container_started_again(served: Lab) -> N
 def test_k10_is_not_proven_on_another_volume(served: Lab) -> None:
     successor(served, volume="other")
     assert not served.check("K10")
+
+
+def test_k10_is_not_proven_by_rows_that_the_second_server_was_given_itself(lab: Lab) -> None:
+    with closing(serve(lab, "test-db")):
+        successor(lab)
+    with closing(serve(lab, "new-db")) as server:
+        server.sql(USERS)
+        assert lab.check("K10").observed.endswith("users has Alice, Bob, Charlie, inserted since it started.")
 
 
 def test_k10_is_not_proven_without_rows(served: Lab) -> None:
@@ -206,6 +216,13 @@ def test_without_dora_the_exercise_is_not_done(second: Lab) -> None:
     second.remove("new-db", force=True)
     serve(second, "third-db").close()
     assert second.check("03-exercise").observed == "third-db has 3 rows: Alice, Bob, Charlie."
+
+
+def test_a_dora_of_the_third_server_s_own_has_outlived_nothing(second: Lab) -> None:
+    second.remove("new-db", force=True)
+    serve(second, "third-db").close()
+    dora(second, "third-db")
+    assert second.check("03-exercise").observed.startswith("Dora came into third-db itself")
 
 
 def test_on_another_volume_the_exercise_is_not_done(second: Lab) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dockerlab import Lab, Tmpfs, Volume
 from dockerlab.cli import invoke
-from dockerlab.commands import Mount
+from dockerlab.mounts import Mount
 
 SCRATCH = Tmpfs("/scratch", size="16m")
 

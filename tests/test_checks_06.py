@@ -8,7 +8,7 @@ import pytest
 
 from dockerlab import Anonymous, Bind, Lab, Tmpfs, Volume, panels
 from dockerlab.cli import invoke
-from dockerlab.commands import Mount
+from dockerlab.mounts import Mount
 
 # K7
 

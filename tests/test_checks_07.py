@@ -78,6 +78,19 @@ def test_k13_is_not_proven_by_a_copy_without_an_archive(letters: Lab) -> None:
     assert not letters.check("K13")
 
 
+@pytest.mark.parametrize("rest", ["run --rm -v fresh:/x alpine true", "run -d --name user -v fresh:/bin alpine true"])
+def test_k13_is_not_proven_by_what_the_engine_itself_copied_from_an_image(lab: Lab, rest: str) -> None:
+    invoke(lab, "run --rm -v fresh:/bin alpine true")
+    invoke(lab, rest)
+    assert lab.check("K13").observed.endswith("files that are older than itself, but it has them from an image.")
+
+
+def test_k13_is_proven_too_where_the_volume_is_used_over_files_of_an_image_since(letters: Lab) -> None:
+    unpack(letters, "copy")
+    invoke(letters, "create -v copy:/bin alpine true")
+    assert letters.check("K13")
+
+
 # K20 and the exercise: a server that writes no more, and what is made of its volume
 
 

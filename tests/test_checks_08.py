@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engines import wait_until
 
 from dockerlab import Anonymous, Lab, Postgres, Volume
 from dockerlab.belongings import is_anonymous
@@ -65,6 +66,23 @@ def test_k14_wants_the_container_to_have_been_stopped_only(keeper: Lab) -> None:
     keeper.remove("keeper", force=True)
     keeper.remove_volume("my-data")
     assert "was never only stopped" in keeper.check("K14").observed
+
+
+@pytest.mark.parametrize("end", ["true", "sleep 1000"])
+def test_k14_is_not_proven_by_a_container_that_stayed_no_moment(lab: Lab, end: str) -> None:
+    box = lab.run("alpine", end, name="brief", mounts=[Volume("my-data", "/data")], remove=True)
+    if end != "true":
+        lab.stop("brief", 1)
+    wait_until(lambda: box.id not in {each.id for each in lab.engine.client.containers.list(all=True)})
+    lab.remove_volume("my-data")
+    assert "was never only stopped" in lab.check("K14").observed
+
+
+def test_k14_is_proven_by_a_program_that_ended_and_a_removal_right_after(lab: Lab) -> None:
+    ended(lab, "brief", Volume("my-data", "/data"))
+    lab.remove("brief")
+    lab.remove_volume("my-data")
+    assert lab.check("K14")
 
 
 # K16

@@ -16,11 +16,12 @@ import docker.errors
 from docker.utils import decode_json_header
 
 from ..belongings import Belongings
-from ..commands import Exec, Mount, Output, Run, Volume
+from ..commands import RM_LABEL, Exec, Output, Run
 from ..engine import images
 from ..engine.find import Engine
+from ..mounts import Mount, Volume
 
-__all__ = ["Evidence", "moment"]
+__all__ = ["Evidence", "moment", "mount_points"]
 
 # Marks the containers that a check makes for itself: their end is no deed of the learner.
 PROBE_LABEL = "dockerlab.probe"
@@ -31,6 +32,11 @@ LATE_SECONDS = 0.1
 def moment(text: str) -> float:
     """A time as the engine writes it, in seconds since 1970; 0 where it has not come yet."""
     return max(0.0, datetime.fromisoformat(text).timestamp()) if text and not text.startswith("0001-") else 0.0
+
+
+def mount_points(container: dict[str, Any]) -> set[str]:
+    """The paths where a container has something mounted; those of --tmpfs, docker does not list as mounts."""
+    return {mount["Destination"] for mount in container["Mounts"]} | set(container["HostConfig"].get("Tmpfs") or {})
 
 
 class Evidence:
@@ -74,8 +80,7 @@ class Evidence:
         What checks did to look is left out. The engine keeps its last 256 events only (moby, daemon/events), so on a
         busy engine old ones are missing.
         """
-        now = datetime.fromisoformat(self.engine.client.info()["SystemTime"]).timestamp()
-        # The engine's clock may differ from ours, as that of a virtual machine does.
+        now = self.engine.now()
         since = self._started + now - time.time() - 1
         kinds = {"type": ["container", "volume"]}
         # The engine answers until then: what it is about to note still comes, and the learner hardly waits. In whole
@@ -93,7 +98,10 @@ class Evidence:
 
     @cached_property
     def removed(self) -> list[dict[str, Any]]:
-        """The lab's containers removed in this sitting: `id`, `name`, `image`, `volumes` (volume to path), `time`."""
+        """The lab's containers removed in this sitting: `id`, `name`, `image`, `volumes` (volume to path), `time`.
+
+        `by_itself` says whether the engine removed it without being told, as a container of the lab with --rm.
+        """
         mounts: dict[str, dict[str, str]] = {}
         for event in self.events:
             if event["Type"] == "volume" and event["Action"] == "mount":
@@ -107,6 +115,9 @@ class Evidence:
                 "image": event["Actor"]["Attributes"]["image"],
                 "volumes": mounts.get(event["Actor"]["ID"], {}),
                 "time": event["timeNano"] / 1e9,
+                # `docker rm -f` kills, as `docker stop` does, and is no stop.
+                "by_itself": RM_LABEL in event["Actor"]["Attributes"]
+                and self.done(event["Actor"]["ID"]) & {"kill", "stop"} != {"kill"},
             }
             for event in self.events
             if event["Type"] == "container"
@@ -114,6 +125,10 @@ class Evidence:
             and event["Actor"]["ID"] not in self._earlier
             and self.belongings.may_touch(event["Actor"]["Attributes"])
         ]
+
+    def done(self, container: str) -> set[str]:
+        """The actions that `docker events` has of a container, by its id."""
+        return {event["Action"] for event in self.events if event["Actor"]["ID"] == container}
 
     @cached_property
     def gone(self) -> dict[str, float]:
@@ -153,9 +168,7 @@ class Evidence:
     def written(self, container: dict[str, Any]) -> dict[str, str]:
         """The same without mount points, and without folders that are listed only for what is in them."""
         changes = self.changes(container)
-        mounts = {mount["Destination"] for mount in container["Mounts"]} | set(
-            container["HostConfig"].get("Tmpfs") or {}
-        )
+        mounts = mount_points(container)
         known = [PurePosixPath(path) for path in (*changes, *mounts)]
         on_the_way = mounts | {str(folder) for path in known for folder in path.parents}
         return {path: kind for path, kind in changes.items() if path not in on_the_way}
@@ -188,12 +201,12 @@ class Evidence:
         finally:
             container.remove(v=True, force=True)
 
-    def stored(self, volume: str) -> list[tuple[tarfile.TarInfo, bytes]]:
-        """The regular files on a volume of the lab, whoever uses it; their names begin with `volume/`."""
+    @contextlib.contextmanager
+    def holder(self, volume: str) -> Iterator[dict[str, Any]]:
+        """A container as from `fresh` with a volume of the lab, whoever uses it, at /volume."""
         images.ensure(self.engine, "alpine")
-        mount = Volume(self.full(volume), "/volume", read_only=True)
-        with self.fresh("alpine", [mount]) as container:
-            return list(self.files(container, "/volume"))
+        with self.fresh("alpine", [Volume(self.full(volume), "/volume", read_only=True)]) as container:
+            yield container
 
     def stat(self, container: dict[str, Any], path: str) -> dict[str, Any] | None:
         """What is at a path of a container, running or not: `size`, `mode`, `mtime` and `folder`; None if nothing."""

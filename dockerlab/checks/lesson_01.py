@@ -61,9 +61,10 @@ def _layers(evidence: Evidence) -> str:
 )
 def _life(evidence: Evidence) -> str:
     survivor, path = _survivor(evidence)
+    by_hand = [each for each in evidence.removed if not each["by_itself"]]
     pairs = [
         (removed["name"], successor["Name"])
-        for removed in evidence.removed
+        for removed in by_hand
         for successor in evidence.containers
         if successor["Config"]["Image"] == removed["image"] and moment(successor["Created"]) > removed["time"]
     ]
@@ -73,8 +74,9 @@ def _life(evidence: Evidence) -> str:
             f"{survivor} was stopped and started, and still has {path}. {removed} was removed, its layer with it;"
             f" {'the new ' * (removed == successor)}{successor} began with an empty one."
         )
-    names = ", ".join(removed["name"] for removed in evidence.removed)
-    lost = f"{names} went, but nothing came in its place" if names else "no container was removed"
+    names = ", ".join(removed["name"] for removed in by_hand)
+    none = "no container was removed but by its --rm" if evidence.removed else "no container was removed"
+    lost = f"{names} went, but nothing came in its place" if names else none
     raise NotYet(f"{survivor} was stopped and started, and still has {path}; {lost}.")
 
 
@@ -113,7 +115,10 @@ def _copy_up(evidence: Evidence) -> str:
         if not hidden or not copies:
             seen = f"{container['Name']} has {_told(written)}, but not all of it came from the image."
             continue
-        path, size = max(copies.items(), key=lambda item: item[1])
+        path, (size, original) = max(copies.items(), key=lambda item: (item[1][0] >= item[1][1], item[1]))
+        if not 0 < original <= size:  # written anew, as by `echo x > /etc/motd`, nothing had to be copied
+            seen = f"{path} has {size:,} bytes in {container['Name']}, {original:,} in its image: no copy of the whole."
+            continue
         if layer < size:
             seen = f"{path} in {container['Name']} has {size:,} bytes, its layer {layer:,}."
             continue
@@ -126,8 +131,8 @@ def _copy_up(evidence: Evidence) -> str:
 
 def _of_the_image(
     evidence: Evidence, container: dict[str, Any], written: dict[str, str]
-) -> tuple[dict[str, int], list[str]]:
-    """The image's files that the layer has changed, with their size there, and those that it hides."""
+) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """The image's files that the layer has changed, with their sizes there and here, and those that it hides."""
     copies, hidden = {}, []
     with evidence.fresh(container["Image"]) as fresh:
         for path, kind in written.items():
@@ -137,7 +142,7 @@ def _of_the_image(
             if kind == "D":
                 hidden.append(path)
             elif copy := evidence.stat(container, path):
-                copies[path] = int(copy["size"])
+                copies[path] = int(copy["size"]), int(original["size"])
     return copies, hidden
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..belongings import is_anonymous
+from ..belongings import is_anonymous, shown
 from .evidence import Evidence
 from .verdict import NotYet, check
 
@@ -81,17 +81,18 @@ def _outlives(evidence: Evidence) -> str:
     for removed in evidence.removed:
         for volume, path in removed["volumes"].items():
             if volume not in evidence.volumes:
-                seen = f"{removed['name']} was removed, and its volume {volume[:12]} too."
+                seen = f"{removed['name']} was removed, and its volume {shown(volume)} too."
                 continue
-            kept = [entry for entry, _ in evidence.stored(volume) if entry.mtime < removed["time"]]
+            with evidence.holder(volume) as box:
+                kept = [entry for entry, _ in evidence.files(box, "/volume") if entry.mtime < removed["time"]]
             if not kept:
-                seen = f"{removed['name']} is gone; {volume[:12]} is there, but has no file from its time."
+                seen = f"{removed['name']} is gone; {shown(volume)} is there, but has no file from its time."
             elif (later := evidence.later_user(volume, removed["time"])) is None:
-                seen = f"{removed['name']} is gone and {volume[:12]} has its files; no container had it since."
+                seen = f"{removed['name']} is gone and {shown(volume)} has its files; no container had it since."
             else:
                 size = sum(entry.size for entry in kept)
                 return (
-                    f"{removed['name']} had {volume[:12]} at {path} and is gone; {later} came later"
+                    f"{removed['name']} had {shown(volume)} at {path} and is gone; {later} came later"
                     f" and finds {len(kept)} files there from before, {size:,} bytes."
                 )
     raise NotYet(seen)

@@ -23,11 +23,20 @@ def _server_with_history(evidence: Evidence) -> tuple[dict[str, Any], str, dict[
     raise NotYet(f"{names} runs, but no earlier server on the same volume was removed in this sitting.")
 
 
-def _users(evidence: Evidence, container: dict[str, Any]) -> list[str]:
-    said = ask(evidence, container, "SELECT name FROM users ORDER BY name", ("admin", "testdb"))
+# Of each row, whether it is older than the last checkpoint: a server makes one before it lets anyone in.
+_USERS = """
+SELECT xmin::text::bigint < split_part((pg_control_checkpoint()).next_xid, ':', 2)::bigint, name
+FROM users ORDER BY name
+"""
+
+
+def _users(evidence: Evidence, container: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The names in a server's table users: those that it has found there, and those that came since."""
+    said = ask(evidence, container, _USERS, ("admin", "testdb"))
     if said.exit_code:
         raise NotYet(f"{container['Name']} does not tell its users: {complaint(said)}")
-    return said.text.split()
+    rows = [line.partition("|") for line in said.text.splitlines()]
+    return [name for old, _, name in rows if old == "t"], [name for old, _, name in rows if old != "t"]
 
 
 @check(
@@ -42,9 +51,10 @@ def _users(evidence: Evidence, container: dict[str, Any]) -> list[str]:
 )
 def _survives(evidence: Evidence) -> str:
     container, volume, removed = _server_with_history(evidence)
-    rows = _users(evidence, container)
+    rows, since = _users(evidence, container)
     if not rows:
-        raise NotYet(f"{container['Name']} runs on {volume}, but its table users has no rows.")
+        found = f"{', '.join(since)}, inserted since it started" if since else "no rows"
+        raise NotYet(f"{container['Name']} runs on {volume}, but its table users has {found}.")
     return f"{removed['name']} is gone; {container['Name']}, another container on {volume}, has {', '.join(rows)}."
 
 
@@ -128,7 +138,9 @@ def _third_server(evidence: Evidence) -> str:
         raise NotYet("new-db was not removed in this sitting.")
     if any(item["Name"] == "new-db" for item in evidence.containers):
         raise NotYet("There is a new-db again.")
-    rows = _users(evidence, third)
+    rows, since = _users(evidence, third)
+    if since:
+        raise NotYet(f"{', '.join(since)} came into third-db itself, and has outlived no server yet.")
     if set(rows) != {"Alice", "Bob", "Charlie", "Dora"}:
         raise NotYet(f"third-db has {len(rows)} rows: {', '.join(rows)}.")
     return f"third-db on pgdata has {', '.join(rows)}."

@@ -7,9 +7,10 @@ from typing import Any
 
 import docker.errors
 
-from ..commands import Bind, Run
+from ..commands import Run
 from ..engine import images
-from .evidence import PROBE_LABEL, Evidence, moment
+from ..mounts import Bind
+from .evidence import PROBE_LABEL, Evidence, moment, mount_points
 from .verdict import NotYet, check
 
 
@@ -116,8 +117,13 @@ def _edits(evidence: Evidence, container: dict[str, Any], mount: dict[str, Any])
     if not mount["Here"].is_dir():
         raise NotYet(f"{name} has {mount['Source']}, which is no folder of this machine.")
     edited, written = [], []
+    folder = PurePosixPath(mount["Destination"])
+    others = [path for path in map(PurePosixPath, mount_points(container)) if folder in path.parents]
     for entry, there in evidence.files(container, mount["Destination"]):
         relative = PurePosixPath(*PurePosixPath(entry.name).parts[1:])
+        # A volume over the folder's node_modules, as is common, hides what this machine has there.
+        if any((folder / relative).is_relative_to(other) for other in others):
+            continue
         here = mount["Here"] / relative
         try:
             same = here.is_file() and here.read_bytes() == there

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import tarfile
+from collections.abc import Mapping
+
+import docker.errors
+
 from ..belongings import is_anonymous
-from ..commands import Volume
 from .evidence import Evidence
 from .servers import Copy, ask, complaint, copies, servers
 from .verdict import NotYet, check
@@ -30,10 +35,13 @@ def _restored(evidence: Evidence) -> str:
         if is_anonymous(name) or not unpacked:
             continue
         times = _file_times(evidence, name, made[name])
-        old = [time for time in times if time < made[name]]
-        if old and len(old) == len(times):
-            return f"{name} was made after its {len(old)} files were: a container that is gone unpacked them."
+        old = {path for path, time in times.items() if time < made[name]}
         younger = len(times) - len(old)
+        if old and not younger and not old & _copied_up(evidence, name, times):
+            return f"{name} was made after its {len(old)} files were: a container that is gone unpacked them."
+        if old and not younger:
+            seen = f"{name} has {len(old)} files that are older than itself, but it has them from an image."
+            continue
         seen = f"{name} has {len(old)} files that are older than itself, and {younger} that were written to it since."
     raise NotYet(seen)
 
@@ -52,16 +60,39 @@ def _births(evidence: Evidence) -> dict[str, float]:
     return births
 
 
-def _file_times(evidence: Evidence, volume: str, made: float) -> list[float]:
+def _file_times(evidence: Evidence, volume: str, made: float) -> dict[str, float]:
     """The times of a volume's files, in whole seconds but for those of the second in which it was made."""
-    mount, times = Volume(evidence.full(volume), "/volume", read_only=True), []
-    with evidence.fresh("alpine", [mount]) as container:
+    times = {}
+    with evidence.holder(volume) as container:
         for entry, _ in evidence.files(container, "/volume"):
             # The archive that the engine sends has whole seconds; to ask for each would flood its list of events.
             near = entry.mtime <= made < entry.mtime + 1
             found = evidence.stat(container, f"/{entry.name}") if near else None
-            times.append(float(found["mtime"] if found else entry.mtime))
+            times[_below(entry)] = float(found["mtime"] if found else entry.mtime)
     return times
+
+
+def _copied_up(evidence: Evidence, volume: str, times: Mapping[str, float]) -> set[str]:
+    """Those of a volume's files that an image has, of the same time, where one of its containers had the volume.
+
+    With what an image has there the engine fills an empty volume, and keeps the files' times as tar does.
+    """
+    places = {(each["image"], each["volumes"][volume]) for each in evidence.removed if volume in each["volumes"]}
+    full = evidence.full(volume)
+    for user in evidence.users(volume):
+        places |= {(user["Image"], mount["Destination"]) for mount in user["Mounts"] if mount.get("Name") == full}
+    found = set[str]()
+    for image, path in places:
+        # Where the image is gone as well, nothing tells.
+        with contextlib.suppress(docker.errors.NotFound), evidence.fresh(image) as fresh:
+            inside = {_below(entry): entry.mtime for entry, _ in evidence.files(fresh, path)}
+            found |= {name for name, time in times.items() if inside.get(name) == int(time)}
+    return found
+
+
+def _below(entry: tarfile.TarInfo) -> str:
+    """The path of an archive's entry below the folder that was asked for."""
+    return entry.name.partition("/")[2]
 
 
 @check(

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..belongings import is_anonymous
+from ..belongings import is_anonymous, shown
 from ..prune import prunes_named
 from .evidence import Evidence, moment
 from .servers import DATA, ask, servers
 from .verdict import NotYet, check
 
 
-def _short(volume: str) -> str:
-    return volume[:12] if is_anonymous(volume) else volume
-
-
-def _was_stopped(evidence: Evidence, container: str) -> bool:
-    """Whether a container ended by itself or by `docker stop`, and not by `docker rm -f`."""
-    done = {event["Action"] for event in evidence.events if event["Actor"]["ID"] == container}
-    return "stop" in done or ("die" in done and "kill" not in done)
+def _was_stopped(evidence: Evidence, removed: dict[str, Any]) -> bool:
+    """Whether a container ended by itself or by `docker stop`, not by `docker rm -f`, and stayed with no --rm."""
+    done = evidence.done(removed["id"])
+    return not removed["by_itself"] and ("stop" in done or ("die" in done and "kill" not in done))
 
 
 def _outlived(evidence: Evidence, volume: str, removed: dict[str, Any]) -> bool:
@@ -46,7 +42,7 @@ def _in_use(evidence: Evidence) -> str:
                 continue
             if volume in evidence.volumes:
                 seen = f"{removed['name']} is gone, its volume {volume} is still there."
-            elif _outlived(evidence, volume, removed) and _was_stopped(evidence, removed["id"]):
+            elif _outlived(evidence, volume, removed) and _was_stopped(evidence, removed):
                 return f"{volume} went only after {removed['name']}, stopped and still using it, was removed."
             else:
                 seen = f"{volume} and {removed['name']} are gone, but {removed['name']} was never only stopped."
@@ -76,8 +72,8 @@ def _left_behind(evidence: Evidence) -> str:
                 left[removed["name"]] = volume
             elif not _outlived(evidence, volume, removed):
                 taken[removed["name"]] = volume
-    told = [f"{name} left {_short(volume)} behind" for name, volume in left.items()]
-    told += [f"{name} took {_short(volume)} along" for name, volume in taken.items()]
+    told = [f"{name} left {shown(volume)} behind" for name, volume in left.items()]
+    told += [f"{name} took {shown(volume)} along" for name, volume in taken.items()]
     if left and taken:
         return f"{'; '.join(told)}."
     raise NotYet(f"{'; '.join(told) or 'No container with an anonymous volume was removed in this sitting'}.")
@@ -113,11 +109,11 @@ def _recovered(evidence: Evidence) -> str:
                 seen = f"{server['Name']} runs, and has no orders."
             elif evidence.later_user(orphan, removed["time"]) and _descends(evidence, server, removed, orphan):
                 return (
-                    f"{removed['name']} is gone; its rows lay in {_short(orphan)},"
+                    f"{removed['name']} is gone; its rows lay in {shown(orphan)},"
                     f" and {server['Name']} has {orders} orders again."
                 )
             else:
-                seen = f"{server['Name']} has {orders} orders, but not from {_short(orphan)}."
+                seen = f"{server['Name']} has {orders} orders, but not from {shown(orphan)}."
     raise NotYet(seen)
 
 
@@ -149,7 +145,7 @@ def _pruned(evidence: Evidence) -> str:
     named_too = prunes_named(evidence.engine.api_version)
     unused = [volume for volume, names in users.items() if not names and (named_too or is_anonymous(volume))]
     if unused:
-        raise NotYet(f"Unused, and a prune here would take them: {', '.join(map(_short, unused))}.")
+        raise NotYet(f"Unused, and a prune here would take them: {', '.join(map(shown, unused))}.")
     swept = {
         volume
         for removed in evidence.removed
@@ -158,7 +154,7 @@ def _pruned(evidence: Evidence) -> str:
     }
     if not swept:
         raise NotYet("Nothing is unused, but no orphan was removed in this sitting.")
-    kept = [f"{_short(volume)}, which {', '.join(names)} uses," for volume, names in users.items() if names]
+    kept = [f"{shown(volume)}, which {', '.join(names)} uses," for volume, names in users.items() if names]
     if not kept:
         raise NotYet("The orphans are gone, but no volume is in use that could have been spared.")
     rule = "all unused volumes" if named_too else "unused anonymous volumes"
@@ -184,8 +180,8 @@ def _all_gone(evidence: Evidence) -> str:
         raise NotYet(f"No container old-app was removed; removed: {', '.join(names) or 'none'}.")
     volumes = next(removed["volumes"] for removed in reversed(evidence.removed) if removed["name"] == "old-app")
     if "cache" not in volumes or not any(map(is_anonymous, volumes)):
-        raise NotYet(f"old-app had the volumes {', '.join(map(_short, volumes)) or 'none'}.")
-    left = [_short(volume) for volume in volumes if volume in evidence.volumes]
+        raise NotYet(f"old-app had the volumes {', '.join(map(shown, volumes)) or 'none'}.")
+    left = [shown(volume) for volume in volumes if volume in evidence.volumes]
     if left:
         raise NotYet(f"old-app is gone and has left {', '.join(left)}.")
-    return f"old-app is gone, and so are {', '.join(map(_short, volumes))}; pgdata is untouched."
+    return f"old-app is gone, and so are {', '.join(map(shown, volumes))}; pgdata is untouched."

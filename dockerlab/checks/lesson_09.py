@@ -7,8 +7,8 @@ from pathlib import Path
 
 import docker.errors
 
-from ..belongings import is_anonymous
-from ..commands import Volume
+from ..belongings import is_anonymous, shown
+from ..mounts import Volume
 from .evidence import Evidence
 from .servers import ask, servers
 from .verdict import NotYet, check
@@ -63,7 +63,7 @@ def _whole_server(evidence: Evidence) -> tuple[str, str]:
         held = said.text.split() if said.exit_code == 0 else []
         if held == WANTED and not is_anonymous(volume):
             return container["Name"], volume
-        where = f"the anonymous volume {volume[:12]}" if is_anonymous(volume) else volume
+        where = f"{'the anonymous volume ' * is_anonymous(volume)}{shown(volume)}"
         seen.append(f"{container['Name']} on {where} has {_told(held)}.")
     # What a prune has taken is named, since no hint brings it back.
     if not any(map(is_anonymous, evidence.volumes)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands import Output, Volume
+from ..commands import Output
+from ..mounts import Volume
 from ..pgdata import data_mount
 from .evidence import Evidence
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import panels
     from .backup import back_up, rehearse, restore, verify
-    from .commands import Anonymous, Bind, Tmpfs, Volume
     from .errors import DockerLabError
     from .lab import Lab
+    from .mounts import Anonymous, Bind, Tmpfs, Volume
     from .panels.predict import predict
     from .pictures import picture
     from .postgres import Postgres
@@ -33,13 +33,13 @@ __all__ = [
 
 # Found on first use (PEP 562): the command line sets up the environment before any of their libraries is there.
 _HOMES = {
-    "Anonymous": "commands",
-    "Bind": "commands",
+    "Anonymous": "mounts",
+    "Bind": "mounts",
     "DockerLabError": "errors",
     "Lab": "lab",
     "Postgres": "postgres",
-    "Tmpfs": "commands",
-    "Volume": "commands",
+    "Tmpfs": "mounts",
+    "Volume": "mounts",
     "back_up": "backup",
     "panels": "",
     "picture": "pictures",

@@ -19,7 +19,7 @@ from .errors import CommandError, EngineError
 from .lab import Lab
 from .lines import Line
 from .refusals import explained
-from .words import Command, redact_message
+from .words import Command, redact_message, with_input
 
 __all__ = ["invoke"]
 
@@ -70,7 +70,7 @@ def invoke(lab: Lab, line: str, body: str | None = None, out: IO[str] | None = N
         # As typed where that is what ran: another day, `$(pwd)` is another folder.
         replay = f"docker {line}" if own.argv() == own.typed else shlex.join(["docker", *own.argv()])
         if body is not None:
-            replay += f" <<'END_OF_INPUT'\n{body.rstrip()}\nEND_OF_INPUT"
+            replay = with_input(replay, body.rstrip(), "END_OF_INPUT")
         lab.record(replay, typed.redacted(), time.perf_counter() - start, outcome)
     if status:
         raise CommandError(

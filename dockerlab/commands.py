@@ -17,7 +17,7 @@ from docker.errors import APIError, NotFound, create_api_error_from_http_excepti
 from requests.exceptions import HTTPError
 
 from .errors import CommandError
-from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
+from .mounts import Anonymous, Mount
 from .words import Command, argv, checked_pairs, checked_port, pairs
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from requests import Response
 
 __all__ = [
-    "Anonymous",
-    "Bind",
     "Command",
     "CreateVolume",
     "Diff",
@@ -37,7 +35,6 @@ __all__ = [
     "ListContainers",
     "ListImages",
     "ListVolumes",
-    "Mount",
     "Output",
     "Pause",
     "Remove",
@@ -47,9 +44,7 @@ __all__ = [
     "Run",
     "Start",
     "Stop",
-    "Tmpfs",
     "Unpause",
-    "Volume",
 ]
 
 
@@ -66,6 +61,10 @@ class Output:
     def __repr__(self) -> str:
         lines = [self.text.rstrip("\n")] if self.text else []
         return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
+
+
+# Marks what was run with --rm, for checks: no event tells the engine's own removal from that by docker rm.
+RM_LABEL = "dockerlab.rm"
 
 
 @dataclass(frozen=True, repr=False)
@@ -150,7 +149,7 @@ class Run(Command):
             command=list(argv(self.command)) or None,
             name=self.name,
             environment=dict(self.env),
-            labels=dict(self.labels),
+            labels={**self.labels, **dict.fromkeys([RM_LABEL] * self.remove, "yes")},
             working_dir=self.workdir,
             user=self.user,
             ports=[tuple(str(port).split("/")) for port in self.ports],

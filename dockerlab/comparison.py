@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from .belongings import is_anonymous
-from .commands import Bind, Volume
 from .errors import NotFoundError
 from .experiments import Folder, there_and_back
 from .lab import Lab
+from .mounts import Bind, Volume
 from .speeds import Speeds
 
 __all__ = ["side_by_side"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .belongings import shown
 from .storage import Container, Memory, MountPoint, Snapshot, Volume
 
 __all__ = ["bytes_in_words", "count", "describe", "memory_in_words", "state_in_words", "used_by"]
@@ -72,8 +73,7 @@ def _container(container: Container) -> str:
         listed += [f"and {len(files) - SHOWN:,} more"] if len(files) > SHOWN else []
         written = f"{count(len(files), 'file')}, {bytes_in_words(container.size)}: {', '.join(listed)}"
     mounts = [
-        f"{mount.source[:12] if len(mount.source) == 64 else mount.source or 'memory'} at {mount.target}"
-        + " (read-only)" * mount.read_only
+        f"{shown(mount.source) or 'memory'} at {mount.target}" + " (read-only)" * mount.read_only
         for mount in container.mounts
     ]
     mounted = f"; mounts {', '.join(mounts)}" if mounts else ""

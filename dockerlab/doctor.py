@@ -96,7 +96,8 @@ def _examine(tried: list[Attempt]) -> Report:
     if engine is None:
         return Report(system, looked_for, next_step="Next: `python3 -m dockerlab up`, which finds or starts one.")
     origins = {name: _origin(engine, name) for name in images.COURSE}
-    with Lab(f"doctor-{secrets.token_hex(3)}", engine=engine, owner="", echo=None) as lab:
+    lab = Lab(f"doctor-{secrets.token_hex(3)}", engine=engine, owner="", echo=None)
+    with images.as_they_are(engine), lab:
         container = _try(origins["alpine"], lambda: _run_container(lab))
         postgres = _try(origins[DATABASE], lambda: _ask_postgres(lab))
     return Report(

@@ -13,6 +13,7 @@ import docker.errors
 from .belongings import HELPER_LABEL, is_anonymous
 from .engine.images import LABEL as STAND_IN
 from .lab import Lab
+from .listings import first_name
 from .storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
 
 __all__ = ["MEASURE", "Inventory", "read"]
@@ -186,7 +187,7 @@ class Inventory:
         ]
         return Container(
             key,
-            short(_name(record)),
+            short(first_name(record)),
             image,
             record["State"],
             changes,
@@ -264,17 +265,13 @@ def instruction(step: Mapping[str, Any]) -> str:
     return re.sub(r"^((?:ADD|COPY) \w+):[0-9a-f]{64} in ", r"\1 in ", text)  # of which file, it did not note
 
 
-def _name(record: Mapping[str, Any]) -> str:
-    return str(min(record["Names"] or ["/"], key=len)).lstrip("/")  # links add further, longer ones
-
-
 def _helps(record: Mapping[str, Any]) -> bool:
     return HELPER_LABEL in (record["Labels"] or {})
 
 
 def _foreign(record: Mapping[str, Any]) -> tuple[str, frozenset[str]]:
     """Of a container of others: its name and the volumes that it uses."""
-    return _name(record), frozenset(mount["Name"] for mount in record["Mounts"] if mount["Type"] == "volume")
+    return first_name(record), frozenset(mount["Name"] for mount in record["Mounts"] if mount["Type"] == "volume")
 
 
 def _memory(host: Mapping[str, Any]) -> tuple[MountPoint, ...]:

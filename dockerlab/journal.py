@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from .belongings import is_anonymous
+from .belongings import is_anonymous, shown
 from .listings import first_name
 
 __all__ = ["Entry", "Journal", "Made"]
@@ -105,7 +105,7 @@ class Journal:
             elif place < self.opening:
                 body.append(_comment("left out (an earlier sitting had left it)", entry))
             elif unknown := _ANONYMOUS.search(head):
-                body.append(_comment(f"left out (no line here tells which volume {unknown[1][:12]} was)", entry))
+                body.append(_comment(f"left out (no line here tells which volume {shown(unknown[1])} was)", entry))
             else:
                 line = head + entry.line[len(entry.head) :]
                 # `set -e` would end the script where the sitting went on.

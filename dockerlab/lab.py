@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from operator import itemgetter
 from secrets import token_hex
 from typing import Any, Self
@@ -24,6 +25,8 @@ from .engine import images
 from .engine.find import Engine, find
 from .errors import DockerLabError, EngineError, NotFoundError
 from .journal import Journal
+from .mounts import Mount
+from .mounts import Volume as VolumeMount
 from .refusals import REFUSALS, explain, explained
 
 __all__ = ["Lab"]
@@ -144,7 +147,7 @@ class Lab:
         images.ensure(self.engine, image, report=self.say)
         mounts = []
         for mount in run.mounts:
-            if isinstance(mount, commands.Volume):
+            if isinstance(mount, VolumeMount):
                 mount = replace(mount, source=self.belongings.full(mount.source))
                 self.claim_volume(mount.source)
             mounts.append(mount)
@@ -170,8 +173,12 @@ class Lab:
 
     def _notice(self, containers: list[dict[str, Any]]) -> None:
         self.belongings.notice(containers)
-        started = int(self._started)  # the engine lists whole seconds
-        self._journal.notice(each for each in containers if each.get("Created", started) >= started)
+        self._journal.notice(each for each in containers if "Created" not in each or each["Created"] >= self._began)
+
+    @cached_property
+    def _began(self) -> int:
+        """When the sitting began by the engine's clock, in whole seconds, as the engine lists them."""
+        return int(self._started + self.engine.now() - time.time())
 
     def _show(self, command: commands.Command) -> None:
         line, powershell = str(command), command.powershell()
@@ -204,7 +211,7 @@ class Lab:
         command: str | Sequence[str] | None = None,
         *,
         name: str | None = None,
-        mounts: Iterable[commands.Mount] = (),
+        mounts: Iterable[Mount] = (),
         env: Mapping[str, str] | None = None,
         ports: Mapping[int | str, int | None] | None = None,
         workdir: str | None = None,

@@ -97,8 +97,8 @@ def run(
     """Run lessons in fresh kernels of this very Python and return their outcomes, in the order given.
 
     Those whose metadata say `{"dockerlab": {"alone": true}}` run by themselves, one after the other; the rest run side
-    by side, as many at once as there are processors and at least two. `report` gets each outcome as it comes.
-    `environment` is added to what the kernels inherit. The notebooks' own files stay as they are.
+    by side, two at a time: the engine keeps its last 256 events only, which checks ask for. `report` gets each outcome
+    as it comes. `environment` is added to what the kernels inherit. The notebooks' own files stay as they are.
     """
     notebooks = {path: nbformat.read(path, as_version=4) for path in lessons}
     cells = sum(map(_code_cells, notebooks.values()))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from docker.errors import APIError, NotFound, NullResource
 
 from .belongings import built_by
+from .commands import RM_LABEL
 from .engine import images
 from .errors import CommandError, ForeignError, ImageError
 from .lab import Lab
@@ -173,7 +174,8 @@ class Line:
         self._labels = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
 
     def _own_run(self) -> None:
-        self._label(self._own.labels)
+        removes = any(option.flag == "--rm" and option.value in ("", "true") for option in self._options)
+        self._label({**self._own.labels, **({RM_LABEL: "yes"} if removes else {})})
         for option in self._options:
             index, value = option.index, option.value
             match option.flag:
@@ -190,8 +192,8 @@ class Line:
                 case "--volumes-from":
                     box, colon, mode = value.partition(":")
                     self._put(index, value, f"{self._lab.claims.container(box).name}{colon}{mode}")
-                case "--network" | "--net" if "=" not in value:
-                    self._put(index, value, self._lab.claims.network(value))
+                case "--network" | "--net":
+                    self._put(index, value, self._own_network(value))
                 case "--ipc" | "--pid" if value.startswith("container:"):
                     self._put(index, value, self._lab.claims.network(value))
         for index in self._operands[:1]:
@@ -208,6 +210,17 @@ class Line:
                 key, _, name = field.partition("=")
                 fields[field] = f"{key}={self._volume(name)}" if key.lower() in ("source", "src") else None
         return csv_record(*(new or field for field, new in fields.items()))
+
+    def _own_network(self, value: str) -> str:
+        if "=" not in value:
+            return self._lab.claims.network(value)
+        fields = csv_fields(value)
+        for place, field in enumerate(fields):
+            # In this form docker takes small letters for capital ones, in the name too (cli, opts/network.go).
+            key, _, name = (part.strip() for part in field.lower().partition("="))
+            if key == "name":
+                fields[place] = f"name={self._lab.claims.network(name)}"
+        return csv_record(*fields)
 
     def _free_port(self, value: str) -> str:
         """The same where that port of the host is free; else one that the engine chooses."""

@@ -15,8 +15,8 @@ Record = Mapping[str, Any]
 
 
 def first_name(record: Record) -> str:
-    """A container's name in a record of `docker ps`, where links add further ones."""
-    return str(min(record["Names"], key=len)).lstrip("/")
+    """A container's name in a record of `docker ps`, where links add longer ones; empty while it is removed."""
+    return str(min(record["Names"] or ["/"], key=len)).lstrip("/")
 
 
 def containers(records: Iterable[Record], belongings: Belongings) -> pd.DataFrame:

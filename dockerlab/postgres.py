@@ -21,13 +21,15 @@ import sqlalchemy.exc
 
 from . import diagnoses
 from .backup.dump import dump, load
-from .commands import Command, Exec, Output, Unpause, Volume
+from .commands import Command, Exec, Output, Unpause
 from .engine import images
 from .errors import DockerLabError, InUseError, NotFoundError, PostgresError
 from .frames import bind, run
+from .listings import first_name
+from .mounts import Volume
 from .pgdata import data_source, volume_target
 from .relay import Route
-from .words import redact_message
+from .words import redact_message, with_input
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -70,7 +72,7 @@ class Postgres:
 
     Raises `PostgresError` where the server ends, refuses the login, or has not answered after `timeout` seconds;
     `InUseError` before a second server starts on a volume that another running container can write to; `ForeignError`
-    for what is not the lab's. A container that it started itself and that ended is removed again, the volume never;
+    for what is not the lab's. A container that it started itself and that ended is removed again, a named volume never;
     one that runs is left, and a second try takes it up.
 
     In a `with`, the container is removed at the end, and the volume stays.
@@ -92,10 +94,10 @@ class Postgres:
         # SQLAlchemy's URL keeps the password out of whatever shows it.
         self._login = sqlalchemy.URL.create("postgresql+psycopg", user, password, database=database or user)
         self._route = Route(lab, name, PORT)
+        self._box = lab.belongings.full(name)  # docker itself may have named it otherwise
         #: SQLAlchemy's Engine; it finds the server again after a restart.
         self.engine = _engine(self._login, self._route, timeout)
-        # Nothing of this object: it would never be collected.
-        weakref.finalize(self, _close, self.engine, self._route)
+        weakref.finalize(self, _close, self.engine, self._route)  # not of self: it would never be collected
         try:
             self._take_up_or_run(volume)
         except BaseException:
@@ -151,9 +153,11 @@ class Postgres:
         self.close()
         box = self._thawed()
         self.lab.stop(box, timeout=STOP_SECONDS)
+        if box.attrs["HostConfig"].get("AutoRemove"):
+            return  # with --rm it goes as it stops, and its log too
         box.reload()
         log, code = _log(box, 3), box.attrs["State"]["ExitCode"]
-        if code or "database system is shut down" not in log:
+        if code or (log and "database system is shut down" not in log):
             raise PostgresError(
                 f"Postgres in {self.name} did not shut down cleanly.",
                 f"Exit status {code}. Its log ends: {diagnoses.tail(self._starred(log))}",
@@ -165,7 +169,8 @@ class Postgres:
         self.close()
         if self.container.status not in ("created", "exited", "dead"):
             self.stop()
-        self.lab.remove(self.container)
+        with contextlib.suppress(NotFoundError):  # as it was run with --rm
+            self.lab.remove(self.container)
 
     def close(self) -> None:
         """Close the connections from here; the server runs on, and the next query connects again."""
@@ -191,7 +196,7 @@ class Postgres:
             text, answer = self._ask(query, params)
             outcome = answer.what if isinstance(answer, DockerLabError) else "done"
         finally:
-            line = _with_input(self._words("-i"), text)
+            line = with_input(shlex.join(self._words("-i")), text, "SQL")
             self.lab.record(line, self._starred(line), time.perf_counter() - start, outcome)
         if isinstance(answer, DockerLabError):
             raise answer
@@ -212,13 +217,12 @@ class Postgres:
     def _thawed(self) -> Container:
         """The container, no longer paused: a paused server can't shut down, nor answer."""
         if self.container.status == "paused":
-            self.lab.do(Unpause(self.lab.belongings.full(self.name)))
+            self.lab.do(Unpause(self._box))
         return self.container
 
     def _words(self, *options: str) -> list[str]:
         who = ["-U", str(self._login.username), "-d", str(self._login.database)]
-        name = self.lab.belongings.full(self.name)
-        return ["docker", "exec", *options, name, "psql", "-X", "-v", "ON_ERROR_STOP=1", *who]
+        return ["docker", "exec", *options, self._box, "psql", "-X", "-v", "ON_ERROR_STOP=1", *who]
 
     def _ask(self, query: str, params: Mapping[str, Any]) -> tuple[str, pd.DataFrame | DockerLabError]:
         """The SQL as it was sent, and its answer or why there is none."""
@@ -289,7 +293,8 @@ class Postgres:
         except NotFoundError:
             self._run(volume)
             return
-        self.lab.belongings.refuse_foreign("container", str(box.name), box.labels)
+        self._box = str(box.name)
+        self.lab.belongings.refuse_foreign("container", self._box, box.labels)
         other = []
         if volume and self.lab.belongings.short(volume) != self.volume:
             other.append(f"its data is on {self.volume or 'no volume'}, not on {volume}")
@@ -305,10 +310,10 @@ class Postgres:
 
     def _refuse_a_second_server(self, source: str, own: str = "") -> None:
         """Raise `InUseError` where a running container other than our own can write to the volume (or folder)."""
-        for item in self.lab.engine.client.api.containers():
+        for item in self.lab.engine.client.api.containers() if source else ():
             for mount in item["Mounts"]:
                 if source == (mount.get("Name") or mount["Source"]) and mount["RW"] and item["Id"] != own:
-                    name, short = item["Names"][0].lstrip("/"), self.lab.belongings.short(source)
+                    name, short = first_name(item), self.lab.belongings.short(source)
                     raise InUseError(
                         f"{self.name} is not started: its volume {short} is in use by the running container {name}.",
                         f"{name} ({item['Image']}) has it at {mount['Destination']}, {item['Status'].lower()}.",
@@ -388,12 +393,7 @@ def _close(engine: sqlalchemy.Engine, route: Route) -> None:
 
 
 def _log(box: Container, lines: int) -> str:
-    return str(box.logs(tail=lines).decode(errors="replace"))
-
-
-def _with_input(words: list[str], text: str) -> str:
-    """A shell line with that text as its standard input."""
-    mark = "SQL"
-    while mark in text.splitlines():
-        mark += "_"
-    return f"{shlex.join(words)} <<'{mark}'\n{text}\n{mark}"
+    try:
+        return str(box.logs(tail=lines).decode(errors="replace"))
+    except docker.errors.APIError:  # it was run with --log-driver none
+        return ""

@@ -12,7 +12,7 @@ import docker.errors
 import requests.exceptions
 import urllib3.exceptions
 
-from .belongings import Belongings, is_anonymous
+from .belongings import Belongings, shown
 from .commands import Command, Run
 from .errors import CommandError, DockerLabError, EngineError, ForeignError, InUseError, NotFoundError
 from .listings import first_name
@@ -151,8 +151,9 @@ def _missing(kind: str, name: str, client: DockerClient, belongings: Belongings)
     else:
         volumes = client.api.volumes()["Volumes"] or []
         names = _touchable(belongings, ((item["Name"], item["Labels"]) for item in volumes))
-    name = name[:12] if is_anonymous(name) else belongings.short(name)
-    return NotFoundError(f"There is no {kind} {name}.", near(name, names), f"Look with lab.{kind}s().")
+    return NotFoundError(
+        f"There is no {kind} {shown(belongings.short(name))}.", near(name, names), f"Look with lab.{kind}s()."
+    )
 
 
 def _touchable(belongings: Belongings, found: Iterable[tuple[str, Mapping[str, str] | None]]) -> list[str]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from .backup import back_up
 from .checks.lesson_09 import ORDERS
-from .commands import Anonymous
 from .lab import Lab
+from .mounts import Anonymous
 from .postgres import Postgres
 
 __all__ = ["RECEIPT", "accident"]

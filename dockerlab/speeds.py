@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from .commands import Bind, Tmpfs, Volume
 from .draw.palette import Theme
 from .draw.ranges import Range, draw_ranges
 from .errors import CommandError
 from .experiments import STORES, Folder, discard, refuse_taken
 from .lab import Lab
+from .mounts import Bind, Tmpfs, Volume
 from .pictures import Drawing
 
 __all__ = ["Speeds", "write_speeds"]

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Literal
 
-__all__ = ["Change", "Container", "HostFolder", "Image", "Layer", "Memory", "MountPoint", "Snapshot", "Store", "Volume"]
+from .belongings import shown
+
+__all__ = ["Change", "Container", "HostFolder", "Image", "Layer", "Memory", "MountPoint", "Snapshot", "Volume"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Volume:
 
     @property
     def shown_name(self) -> str:
-        """Its name; of an anonymous one the first 12 digits, as Docker shortens ids."""
-        return self.name[:12] if self.anonymous else self.name
+        """Its name; of an anonymous one the first 12 digits."""
+        return shown(self.name)
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,6 @@ class Memory:
     limit: int | None
     used: int | None
     kept: bool
-
-
-Store = Volume | HostFolder | Memory
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Self, TypeAlias
 
 import docker.errors
@@ -154,8 +153,7 @@ class Watcher:
 
     def _subscribe(self) -> Events:
         # From a moment that is past by the engine's clock: nothing is missed between subscribing and reading.
-        client = self._lab.engine.client
-        since = datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
+        client, since = self._lab.engine.client, self._lab.engine.now()
         # As text, since docker-py would cut a moment to the whole second, and old events would come again.
         moment, kinds = f"{since:.6f}", {"type": ["container", "volume"]}
         events: Events = client.events(since=moment, filters=kinds, decode=True)  # type: ignore[call-overload]

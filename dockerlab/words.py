@@ -12,7 +12,7 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["Command", "argv", "checked_pairs", "checked_port", "pairs", "redact", "redact_message"]
+__all__ = ["Command", "argv", "checked_pairs", "checked_port", "pairs", "redact", "redact_message", "with_input"]
 
 _PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
 # A bare comma makes an array in PowerShell, and a dot splits what looks like an option.
@@ -78,6 +78,13 @@ def argv(command: str | Sequence[str] | None) -> tuple[str, ...]:
         raise CommandError(
             "This command cannot be split into words.", f"Seen: {error}.", "Close its quotes, or give a list of words."
         ) from None
+
+
+def with_input(line: str, text: str, mark: str) -> str:
+    """A shell's line with that text as its standard input; underscores make `mark` one that no line of the text is."""
+    while mark in text.splitlines():
+        mark += "_"
+    return f"{line} <<'{mark}'\n{text}\n{mark}"
 
 
 def checked_port(port: int | str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from docker import DockerClient
 from engines import needs_private_engine
 
 from dockerlab.doctor import Report, examine
-from dockerlab.engine import images
+from dockerlab.engine import images, parts
 from dockerlab.engine.find import Engine, find
 
 
@@ -88,6 +89,24 @@ def test_a_postgres_that_does_not_come_up_makes_it_unusable_and_leaves_nothing(
         assert report.postgres.worked is False
         assert not report.usable
         assert contents(other.client) == before
+    finally:
+        other.client.close()
+
+
+@needs_private_engine
+def test_a_stand_in_of_a_former_release_is_tried_as_it_is(
+    engine: Engine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpine = images.ensure(engine, "alpine")
+    other = find("private")
+    try:
+        other.client.images.load(b"".join(alpine.save(named=True)))
+        kept = parts.Part("one-more", "", lambda folder: None)  # all that a new one needs is here
+        recipe = replace(parts.RECIPES["alpine"], parts=(*parts.RECIPES["alpine"].parts, kept))
+        monkeypatch.setitem(parts.RECIPES, "alpine", recipe)
+        assert examine().container.worked
+        assert other.client.images.get("alpine").id == alpine.id
+        assert images.ensure(other, "alpine").id != alpine.id
     finally:
         other.client.close()
 

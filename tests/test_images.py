@@ -144,12 +144,23 @@ def test_a_stand_in_of_a_former_release_is_built_anew_and_kept_where_it_can_not_
     assert images.ensure(other, "alpine").id == former.id
 
     recipe.parts[-1].path.mkdir()
+    monkeypatch.setattr(images, "_kept", set[str]())  # as in another process
     now = images.ensure(other, "alpine")
     assert now.id != former.id
     assert images.ensure(other, "alpine").id == now.id
     box.reload()
     assert box.image.id == former.id  # what was made from it stands
     assert images.ensure(foreign(other), "alpine").id == now.id
+
+
+def test_a_stand_in_that_can_not_be_built_anew_is_tried_once(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    images.ensure(other, "alpine")
+    recipe = replace(parts.RECIPES["alpine"], parts=(*parts.RECIPES["alpine"].parts, nothing_to_be_had()))
+    monkeypatch.setitem(parts.RECIPES, "alpine", recipe)
+    lines: list[str] = []
+    for _ in range(2):
+        images.ensure(other, "alpine", report=lines.append)
+        assert lines == ["fetching the parts of a stand-in for alpine"]
 
 
 def nothing_to_be_had() -> parts.Part:

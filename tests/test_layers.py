@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,26 +22,10 @@ MODULES = {
     if path != PACKAGE / "__init__.py"
 }
 
-# A room for each line. A module imports from its own room and from rooms above.
-ROOMS = (
-    "errors",
-    "words mounts commands pgdata",
-    "engine",
-    "belongings listings refusals claims prune journal",
-    "checks",
-    "lab",
-    "storage inventory watcher describe difference",
-    "backup",
-    "frames diagnoses relay postgres",
-    "experiments copies rescue",
-    "draw pictures speeds comparison",
-    "panels",
-    "lines cli magic backup_cli",
-    "steps environment bootstrap",
-    "jupyter lessons pages doctor",
-    "console __main__",
-)
-RANK = {name: rank for rank, room in enumerate(ROOMS) for name in room.split()}
+# The rooms of CONTRIBUTING, one a line. A module imports from its own room and from rooms above.
+MAP = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOMS = [re.findall(r"`(\w+)/?`", row.split("|")[1]) for row in re.findall(r"(?m)^\| `.*$", MAP)]
+RANK = {name: rank for rank, room in enumerate(ROOMS) for name in room}
 
 BEFORE_ANYTHING_IS_INSTALLED = (
     "__main__",
@@ -89,9 +74,14 @@ def ours(name: str, *, at_import: bool = False) -> set[str]:
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_only_from_its_own_room_and_rooms_above(name: str) -> None:
     room = name.partition(".")[0]
-    assert room in RANK, f"say in ROOMS where {room} stands"
+    assert room in RANK, f"say in CONTRIBUTING where {room} stands"
     below = {each for each in ours(name) if RANK[each.partition(".")[0]] > RANK[room]}
     assert not below
+
+
+def test_the_map_names_nothing_that_is_gone_and_nothing_twice() -> None:
+    named = [name for room in ROOMS for name in room]
+    assert sorted(named) == sorted({name.partition(".")[0] for name in MODULES})
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -13,6 +13,7 @@ from engines import free_port
 
 from dockerlab import Lab, Volume
 from dockerlab.cli import invoke
+from dockerlab.commands import RM_LABEL
 from dockerlab.engine.find import Engine
 from dockerlab.errors import CommandError, ForeignError
 from dockerlab.lines import Line
@@ -45,7 +46,7 @@ def read(lab: Lab, line: str, *, has_input: bool = False) -> Line:
 def argv(lab: Lab, line: str, *, has_input: bool = False) -> str:
     """The words that run, without the labels that come before the options."""
     words = read(lab, line, has_input=has_input).argv()
-    for key, value in (*lab.belongings.labels.items(), *lab.belongings.image_labels.items()):
+    for key, value in (*lab.belongings.labels.items(), *lab.belongings.image_labels.items(), (RM_LABEL, "yes")):
         said = ["--label", f"{key}={value}"]
         at = next((i for i in range(len(words)) if words[i : i + 2] == said), None)
         if at is not None:
@@ -65,6 +66,14 @@ def test_a_container_is_labelled_before_its_own_options(ana: Lab, line: str) -> 
     start = words.index("--label")
     assert words[:start] == line.split()[: line.split().index("alpine")]
     assert words[start : start + 4] == ["--label", f"dockerlab={ana.name}", "--label", "dockerlab.owner=ana"]
+
+
+@pytest.mark.parametrize(
+    ("line", "marked"),
+    [("run --rm alpine", 1), ("create --rm=true alpine", 1), ("run --rm=false alpine", 0), ("run alpine ls --rm", 0)],
+)
+def test_what_the_engine_will_remove_by_itself_is_marked(lab: Lab, line: str, marked: int) -> None:
+    assert read(lab, line).argv().count("dockerlab.rm=yes") == marked
 
 
 @pytest.mark.parametrize("line", ["volume create", "volume create x1 --label a=b", "network create x1"])
@@ -191,6 +200,9 @@ def test_what_is_made_gets_the_owner_s_prefix(ana: Lab, typed: str, runs: str) -
         ("network connect --alias a net writer", "network connect --alias a ana-net ana-writer"),
         ("network rm net", "network rm ana-net"),
         ("run --network net alpine", "run --network ana-net alpine"),
+        ("run --network name=net,alias=a alpine", "run --network name=ana-net,alias=a alpine"),
+        ("run --network=alias=a,NAME=Net alpine", "run --network=alias=a,name=ana-net alpine"),
+        ("run --net name=bridge alpine", "run --net name=bridge alpine"),
         ("run --net container:writer alpine", "run --net container:ana-writer alpine"),
         ("run --pid=container:writer alpine", "run --pid=container:ana-writer alpine"),
         ("run --volumes-from writer:ro alpine", "run --volumes-from ana-writer:ro alpine"),
@@ -259,6 +271,8 @@ def test_an_image_built_for_an_owner_is_run_and_removed_by_its_short_name(ana: L
         "run --volumes-from theirs alpine",
         "run --network container:theirs alpine",
         "run --network their-net alpine",
+        "run --network name=their-net,alias=x alpine",
+        "run --network=alias=x,NAME=Their-Net alpine",
         "run --pid container:theirs alpine",
         "volume rm their-unused",
         "volume rm -f none their-unused",

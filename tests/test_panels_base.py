@@ -20,8 +20,9 @@ from test_storage import docker
 from dockerlab import Lab, panels
 from dockerlab.engine.find import Engine
 from dockerlab.errors import EngineError, NotFoundError
-from dockerlab.panels import registry
+from dockerlab.panels import base, registry
 from dockerlab.panels.base import CancelledError, Panel, action
+from dockerlab.storage import Snapshot
 
 
 class Trial(Panel):
@@ -220,6 +221,41 @@ def test_two_thousand_changes_are_few_renderings_and_the_last_is_shown(trial: Tr
     wait_until(lambda: "# the last</i></pre>" in trial._terminal.value and not trial._dirty.is_set())
     # At most 8 times a second, so it is the machine's pace that says how many are due.
     assert trial.renders - before <= 2 + 8 * (time.monotonic() - start)
+
+
+def test_a_refresh_that_an_event_overtook_shows_what_is_newest(
+    lab: Lab, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = trial._watcher.refresh
+
+    def overtaken(**options: bool) -> Snapshot:
+        older = refresh(**options)
+        lab.run("alpine", "sleep infinity", name="late")
+        wait_until(lambda: trial.snapshot.containers)
+        return older
+
+    monkeypatch.setattr(trial._watcher, "refresh", overtaken)
+    assert [box.name for box in trial.refresh().containers] == ["late"]
+
+
+def test_a_rendering_that_takes_long_does_not_cover_a_newer_one(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing, may_go, draw = threading.Event(), threading.Event(), base.draw
+
+    def draw_slowly(now: Snapshot, before: Snapshot | None) -> str:
+        if not drawing.is_set():
+            drawing.set()
+            may_go.wait(10)
+        return draw(now, before)
+
+    monkeypatch.setattr(base, "draw", draw_slowly)
+    slow = threading.Thread(target=trial._render)
+    slow.start()
+    assert drawing.wait(10)
+    trial._note("the last")
+    time.sleep(1)  # in which the panel's own thread would have shown it
+    may_go.set()
+    slow.join()
+    wait_until(shows(trial, "# the last"), 5)
 
 
 def test_without_a_kernel_it_is_a_picture_and_words(lab: Lab, trial: Trial) -> None:

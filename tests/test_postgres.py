@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import re
+import secrets
 import subprocess
 import threading
 import traceback
@@ -19,10 +20,12 @@ import pandas as pd
 import psycopg
 import pytest
 import sqlalchemy
+from docker.types import LogConfig
 from engines import wait_until
 from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data, running
 
 from dockerlab import Bind, DockerLabError, Lab, Postgres, Volume
+from dockerlab.commands import Run
 from dockerlab.engine.find import Engine
 from dockerlab.errors import ForeignError, InUseError, NotFoundError, PostgresError
 
@@ -152,6 +155,37 @@ def test_people_on_one_engine_each_have_their_own(lab: Lab, engine: Engine) -> N
         db.stop()
         db.start()
         db.remove()
+
+
+def test_a_server_that_docker_named_is_asked_and_thawed_by_that_name_also_for_an_owner(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with Lab(f"test-{secrets.token_hex(4)}", engine=engine, owner="ana", echo=None) as anas:
+        box = Run(IMAGE, env=ENV, labels=anas.belongings.labels).call(engine.client)
+        db = Postgres(anas, box.name, **LOGIN)
+        db.sql("SELECT 1")
+        box.pause()
+        db.start()
+        lines = [line for line in anas.journal["command"] if "exec" in line or "unpause" in line]
+        assert lines and all(box.name in line and f"ana-{box.name}" not in line for line in lines)
+        db.dump(tmp_path / "rows.dump")
+        assert f"docker exec {box.name} pg_dump" in anas.journal["command"].iloc[-1]
+        db.remove()
+
+
+@pytest.mark.parametrize("option", [{"auto_remove": True}, {"log_config": LogConfig(type="none")}])
+def test_a_server_run_with_rm_or_without_a_log_is_stopped_and_removed_like_any_other(
+    lab: Lab, option: dict[str, Any]
+) -> None:
+    api, volumes = lab.engine.client.api, {DATA: {}}
+    host = api.create_host_config(binds=["pgdata:" + DATA], tmpfs={"/scratch": ""}, **option)
+    box = api.create_container(
+        IMAGE, name="test-db", environment=ENV, labels=lab.belongings.labels, host_config=host, volumes=volumes
+    )
+    api.start(box["Id"])
+    with serve(lab) as db:
+        assert db.sql("SELECT 1").iloc[0, 0] == 1
+    assert list(lab.containers()["name"]) == [] and "pgdata" in list(lab.volumes()["name"])
 
 
 # Its data

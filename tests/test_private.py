@@ -260,6 +260,19 @@ def test_a_killed_engine_starts_again_with_its_volumes(private_home: Path, alpin
         assert engine.containers.get(box.id).status == "exited"
 
 
+def test_an_engine_that_waits_for_a_container_without_end_is_stopped_all_the_same(
+    private_home: Path, alpine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private, "STOP_SECONDS", 2)
+    with client(private.start(private_home), alpine) as engine:
+        command = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+        engine.api.start(engine.api.create_container("alpine", command, stop_timeout=300)["Id"])
+
+    private.stop(private_home)
+
+    assert traces(private_home) == NO_TRACES
+
+
 def test_what_a_killed_engine_and_its_containerd_left_is_removed_by_stop(private_home: Path, alpine: Path) -> None:
     with client(private.start(private_home), alpine) as engine:
         box = sleep_in_a_container(engine)

@@ -6,6 +6,7 @@ import io
 import os
 import secrets
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -151,6 +152,28 @@ def test_what_only_the_engine_named_is_found_under_its_new_name(engine: Engine, 
         assert orphan not in script
     finally:
         additions.remove()
+
+
+def test_what_a_line_made_is_known_where_this_machine_s_clock_is_ahead_of_the_engine_s(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600)
+    with Lab(f"test-{secrets.token_hex(4)}", engine=engine, owner="", echo=None) as lab:
+        invoke(lab, "run -d alpine sleep 1000", out=io.StringIO())
+        (box,) = lab.containers().itertuples()
+        lab.remove(box.name, force=True)
+        assert 'docker rm -f "$container_1"' in lab.script().splitlines()
+
+
+def test_a_body_with_the_mark_s_own_line_is_the_input_as_it_was(lab: Lab, tmp_path: Path) -> None:
+    body = "one\nEND_OF_INPUT\ntwo\n"
+    invoke(lab, "run -i --name reader alpine cat", body, io.StringIO())
+    script = lab.script()
+    said = lab.container("reader").logs()
+    lab.remove("reader")
+    replay(script, tmp_path, lab.engine)
+    assert lab.container("reader").logs() == said == body.encode()
 
 
 def test_what_an_earlier_sitting_had_left_is_not_removed_again(engine: Engine, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,6 +77,10 @@ class Engine:
         # Each of the others would lead the CLI elsewhere, or make it expect TLS where there is none; empty is unset.
         nothing = {"DOCKER_CONTEXT": "", "DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": ""}
         return {**nothing, "DOCKER_HOST": self.url, **self.environment}
+
+    def now(self) -> float:
+        """Its own time, in seconds since 1970: its clock may differ from ours, as that of a virtual machine does."""
+        return datetime.fromisoformat(self.client.info()["SystemTime"]).timestamp()
 
     @property
     def title(self) -> str:

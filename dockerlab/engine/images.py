@@ -7,7 +7,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from dockerlab.engine.find import Engine
 from dockerlab.engine.lock import locked
 from dockerlab.errors import ImageError
 
-__all__ = ["COURSE", "ensure", "fetch_parts", "load", "origin", "save"]
+__all__ = ["COURSE", "as_they_are", "ensure", "fetch_parts", "load", "origin", "save"]
 
 COURSE = ("alpine", "postgres:16-alpine", "node:20-alpine")
 LABEL = "dockerlab.standin"
 SECONDS = 600  # in which an engine on a slow disk may say nothing while it works on a large layer
 RECIPE_LABEL = "dockerlab.recipe"  # tells a stand-in of a former release
+
+# The ids of outdated stand-ins that serve as they are: each is tried once, since that takes long without a network.
+_kept = set[str]()
 
 # Gets a line that says what is being done and how far it is.
 Report = Callable[[str], object]
@@ -36,13 +39,15 @@ def ensure(engine: Engine, name: str, *, report: Report | None = None) -> Image:
     """Return the image of that name, after making it be there.
 
     Pulled where it is missing, else from the bundle that `DOCKERLAB_BUNDLE` names, else, on the private engine
-    only, built as a stand-in. Raises `ImageError` that says what each of these answered.
+    only, built as a stand-in. One of a former release is built anew, which each process tries once. Raises
+    `ImageError` that says what each of these answered.
     """
     report = report or (lambda line: None)
     image = _present(engine, name)
-    if image is not None and _is_outdated(engine, image):
+    if image is not None and image.id not in _kept and _is_outdated(engine, image):
+        _kept.add(str(image.id))  # where it can't be made anew, the old one serves
         with contextlib.suppress(ImageError, DockerException, RequestException, OSError):
-            _build(engine, name, report)  # where it can't be made anew, the old one serves
+            _build(engine, name, report)
             image = _present(engine, name)
     if image is not None:
         return image
@@ -63,8 +68,19 @@ def ensure(engine: Engine, name: str, *, report: Report | None = None) -> Image:
     raise ImageError(
         f"The image {name} could not be made to be there.",
         f"{'; '.join(tried)}.",
-        "Connect to the internet, or set DOCKERLAB_BUNDLE to a file made by `dockerlab images save`.",
+        "Connect to the internet, or set DOCKERLAB_BUNDLE to a file made by `python3 -m dockerlab images save`.",
     )
+
+
+@contextlib.contextmanager
+def as_they_are(engine: Engine, names: Iterable[str] = COURSE) -> Iterator[None]:
+    """Within it, none of those images is built anew by `ensure`, be it of a former release."""
+    kept = {str(image.id) for name in names if (image := _present(engine, name))} - _kept
+    _kept.update(kept)
+    try:
+        yield
+    finally:
+        _kept.difference_update(kept)
 
 
 def fetch_parts(names: Iterable[str] = COURSE) -> None:
@@ -260,7 +276,7 @@ def _bundle_contents(path: Path) -> dict[str, dict[str, str]]:
         raise ImageError(
             "The bundle can't be read.",
             f"{path}: {_one_line(error)}",
-            "A bundle is a file made by `dockerlab images save`; save or copy it again.",
+            "A bundle is a file made by `python3 -m dockerlab images save`; save or copy it again.",
         ) from None
 
 

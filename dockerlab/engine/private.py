@@ -93,7 +93,10 @@ def stop(home: Path | None = None, *, purge: bool = False) -> None:
         pid = place.engine_pid()
         if pid is not None:
             run(*_KILL, "TERM", str(pid))
-            _wait_for(lambda: place.engine_pid() is None, STOP_SECONDS)
+            if not _wait_for(lambda: place.engine_pid() is None, STOP_SECONDS):
+                # It waits as long as its containers may take, which --stop-timeout says of one.
+                run(*_KILL, "KILL", str(pid))
+                _wait_for(lambda: place.engine_pid() is None, STOP_SECONDS)
         _end_leftovers(place, run)
         Bridge(place.key, run).down()
         run("rm", "-rf", "--one-file-system", str(place.runtime))

@@ -18,6 +18,7 @@ from ..difference import difference
 from ..draw import draw
 from ..errors import DockerLabError, EngineError, NotFoundError
 from ..lab import Lab
+from ..listings import first_name
 from ..pictures import Picture
 from ..storage import Snapshot
 from ..watcher import Watcher
@@ -80,6 +81,7 @@ class Panel:
         self._lab.say = self._say
         self._state = threading.RLock()  # guards what several threads write, down to _worker
         self._turn = threading.RLock()  # one action at a time
+        self._drawing = threading.RLock()  # one rendering at a time, so that the last has the newest picture
         self._before: Snapshot | None = None
         self._changed_at = 0.0
         self._lines: list[Line] = []
@@ -213,7 +215,7 @@ class Panel:
     def _there(self, box: str) -> bool:
         """Whether the lab has a container of that name now."""
         name = self._lab.belongings.full(box)
-        return any(f"/{name}" in item["Names"] for item in self._lab.claims.containers())
+        return name in map(first_name, self._lab.claims.containers())
 
     def _remove(self, *boxes: str) -> None:
         """Remove those of the containers that are there, with their anonymous volumes."""
@@ -286,8 +288,9 @@ class Panel:
 
     # How it is drawn
 
-    def _see(self, snapshot: Snapshot) -> None:
+    def _see(self, _: Snapshot) -> None:
         with self._state:
+            snapshot = self._watcher.snapshot  # what a thread brings may have been overtaken
             if snapshot == self._now:
                 return
             long_ago = time.monotonic() - self._changed_at > EVENT_SECONDS
@@ -309,6 +312,10 @@ class Panel:
             self._closed.wait(1 / RENDERS_PER_SECOND)
 
     def _render(self) -> None:
+        with self._drawing:
+            self._draw()
+
+    def _draw(self) -> None:
         with self._state:
             before, now, lines, error, progress = self._before, self._now, self._lines, self._error, self._progress
             may_cancel, ended = self._may_cancel and not self._cancelled.is_set(), self._ended

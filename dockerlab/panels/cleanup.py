@@ -9,12 +9,13 @@ from html import escape
 import ipywidgets
 import pandas as pd
 
-from ..belongings import is_anonymous
+from ..belongings import shown
 from ..checks import Evidence
-from ..commands import Anonymous, InspectVolume, Output, Volume
+from ..commands import InspectVolume, Output
 from ..describe import bytes_in_words
 from ..errors import CommandError
 from ..lab import Lab
+from ..mounts import Anonymous, Volume
 from ..prune import Plan, prunes_named
 from ..storage import Snapshot
 from ..storage import Volume as Stored
@@ -113,7 +114,7 @@ class Cleanup(Panel):
         """List what is in a volume, by a container that may only read it; and who made it, if it has no name."""
         name = volume or self._choice.value
         if any(each.name == name and each.anonymous for each in self.snapshot.volumes):
-            self._note(f"{name[:12]} was made for {self._maker(name)}")
+            self._note(f"{shown(name)} was made for {self._maker(name)}")
         look = Volume(name, "/look", read_only=True)
         self._lab.do(InspectVolume(name), quietly=True)  # a name that is not there would be made
         output: Output = self._lab.run("alpine", "ls -lA /look", mounts=[look], detach=False, remove=True)
@@ -201,7 +202,7 @@ class Cleanup(Panel):
     def _plan_html(self) -> str:
         if self.plan is None:
             return ""
-        names = [name[:12] if is_anonymous(name) else name for name in self.plan.removes["name"]]
+        names = [shown(name) for name in self.plan.removes["name"]]
         what = f"It would remove {', '.join(names)}. Nothing is removed yet." if names else "It would remove nothing."
         return f'<div class="dl-plan"><p><b>{escape(what)}</b></p><p>{escape(self.plan.note)}</p></div>'
 

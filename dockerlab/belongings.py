@@ -18,6 +18,7 @@ __all__ = [
     "HELPER_LABEL",
     "LABEL",
     "OWNER_LABEL",
+    "RM_LABEL",
     "Belongings",
     "built_by",
     "is_anonymous",
@@ -31,6 +32,8 @@ OWNER_LABEL = "dockerlab.owner"
 BUILT_LABEL = "dockerlab.built"
 # Marks what is there for a backup or restore only; its value is that of the `Underway`. The pictures leave it out.
 HELPER_LABEL = "dockerlab.helper"
+# Marks what %docker runs with --rm: no event tells what the engine removes by itself from what docker rm does.
+RM_LABEL = "dockerlab.rm"
 # A file in each folder that a lesson made: no other folder is emptied or removed.
 FOLDER_MARK = ".made-by-a-lesson"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")

@@ -63,10 +63,6 @@ class Output:
         return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
 
 
-# Marks what was run with --rm, for checks: no event tells the engine's own removal from that by docker rm.
-RM_LABEL = "dockerlab.rm"
-
-
 @dataclass(frozen=True, repr=False)
 class Run(Command):
     """`docker run`: a new container of an image, started.
@@ -149,7 +145,7 @@ class Run(Command):
             command=list(argv(self.command)) or None,
             name=self.name,
             environment=dict(self.env),
-            labels={**self.labels, **dict.fromkeys([RM_LABEL] * self.remove, "yes")},
+            labels=dict(self.labels),
             working_dir=self.workdir,
             user=self.user,
             ports=[tuple(str(port).split("/")) for port in self.ports],

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from docker.errors import APIError, NotFound, NullResource
 
-from .belongings import built_by
-from .commands import RM_LABEL
+from .belongings import RM_LABEL, built_by
 from .engine import images
 from .errors import CommandError, ForeignError, ImageError
 from .lab import Lab

@@ -92,7 +92,6 @@ def test_k2_is_not_proven_by_what_the_engine_removes_by_itself(first: Lab) -> No
     first.stop("first", 1)
     first.start("first")
     invoke(first, "run --rm alpine true")
-    first.run("alpine", "true", detach=False, remove=True)
     sleeper(first, "second")
     assert first.check("K2").observed.endswith("no container was removed but by its --rm.")
     invoke(first, "run -d --rm --name third alpine sleep 1000")

@@ -70,10 +70,10 @@ def test_k14_wants_the_container_to_have_been_stopped_only(keeper: Lab) -> None:
 
 @pytest.mark.parametrize("end", ["true", "sleep 1000"])
 def test_k14_is_not_proven_by_a_container_that_stayed_no_moment(lab: Lab, end: str) -> None:
-    box = lab.run("alpine", end, name="brief", mounts=[Volume("my-data", "/data")], remove=True)
+    invoke(lab, f"run -d --rm --name brief -v my-data:/data alpine {end}")
     if end != "true":
         lab.stop("brief", 1)
-    wait_until(lambda: box.id not in {each.id for each in lab.engine.client.containers.list(all=True)})
+    wait_until(lambda: "brief" not in list(lab.containers()["name"]))
     lab.remove_volume("my-data")
     assert "was never only stopped" in lab.check("K14").observed
 

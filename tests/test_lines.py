@@ -12,8 +12,8 @@ import pytest
 from engines import free_port
 
 from dockerlab import Lab, Volume
+from dockerlab.belongings import RM_LABEL
 from dockerlab.cli import invoke
-from dockerlab.commands import RM_LABEL
 from dockerlab.engine.find import Engine
 from dockerlab.errors import CommandError, ForeignError
 from dockerlab.lines import Line

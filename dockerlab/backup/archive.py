@@ -83,7 +83,7 @@ def verify(path: str | Path, *, progress: Progress = True) -> Archive:
     Writes nothing and needs no engine; `progress` is told in bytes of the file. Raises `BackupError` that says which of
     them failed, and at which byte or file, or why it can't be read; `NotFoundError` where there is no such file.
     """
-    return inspect(Path(path).expanduser().absolute(), progress=progress)
+    return inspect(Path(path).expanduser(), progress=progress)
 
 
 def inspect(path: Path, watch: Callable[[tar.Entry], object] | None = None, *, progress: Progress = False) -> Archive:

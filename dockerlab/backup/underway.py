@@ -92,7 +92,7 @@ class Underway:
                 error.next_step = f"{error.next_step} {told}".strip()
             elif error is None:
                 raise BackupError(
-                    f"What {self._notes['what']} is for is done, but not all is as it was before.",
+                    f"Done is {self._notes['what']}, but not all is as it was before.",
                     f"{_first_line(problem)}.",
                     "That is tried again for ten minutes, and at the next call. Look with: docker ps -a",
                 ) from None

@@ -15,8 +15,8 @@ from typing import Any
 import docker.errors
 from docker.utils import decode_json_header
 
-from ..belongings import Belongings
-from ..commands import RM_LABEL, Exec, Output, Run
+from ..belongings import RM_LABEL, Belongings
+from ..commands import Exec, Output, Run
 from ..engine import images
 from ..engine.find import Engine
 from ..mounts import Mount, Volume
@@ -100,7 +100,8 @@ class Evidence:
     def removed(self) -> list[dict[str, Any]]:
         """The lab's containers removed in this sitting: `id`, `name`, `image`, `volumes` (volume to path), `time`.
 
-        `by_itself` says whether the engine removed it without being told, as a container of the lab with --rm.
+        `by_itself` says whether the engine removed it without being told, as what %docker ran with --rm. A label tells;
+        `lab.run` sets none, since its line would have to show it.
         """
         mounts: dict[str, dict[str, str]] = {}
         for event in self.events:

@@ -150,7 +150,7 @@ class Bench:
         restore(self.lab, self.folder / f"{volume}.tar.gz", self.new_volume(), progress=False)
 
     def verify(self, volume: str) -> None:
-        self.verified[volume] = verify(self.folder / f"{volume}.tar.gz")
+        self.verified[volume] = verify(self.folder / f"{volume}.tar.gz", progress=False)
 
     def in_turns(self, volume: str, rounds: int = ROUNDS) -> dict[str, float]:
         """Median seconds of each, and of the CPU in `back_up`: this process's, and the machine's by core."""

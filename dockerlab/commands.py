@@ -17,7 +17,7 @@ from docker.errors import APIError, NotFound, create_api_error_from_http_excepti
 from requests.exceptions import HTTPError
 
 from .errors import CommandError
-from .mounts import Anonymous, Mount
+from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
 from .words import Command, argv, checked_pairs, checked_port, pairs
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from requests import Response
 
 __all__ = [
+    "Anonymous",
+    "Bind",
     "Command",
     "CreateVolume",
     "Diff",
@@ -35,6 +37,7 @@ __all__ = [
     "ListContainers",
     "ListImages",
     "ListVolumes",
+    "Mount",
     "Output",
     "Pause",
     "Remove",
@@ -44,7 +47,9 @@ __all__ = [
     "Run",
     "Start",
     "Stop",
+    "Tmpfs",
     "Unpause",
+    "Volume",
 ]
 
 

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mounts import mounts, read_mount
 
+from dockerlab import commands as commands_module
+from dockerlab import mounts as mounts_module
 from dockerlab.commands import (
     Command,
     CreateVolume,
@@ -260,3 +262,9 @@ def test_what_a_program_wrote_is_taken_out_of_the_engines_frames_in_order() -> N
     frames = [b"\x01\0\0\0\0\0\0\x03out", b"\x02\0\0\0\0\0\0\x04err\n", b"\x01\0\0\0\0\0\x01\x00" + b"x" * 256]
     assert _unframed(b"".join(frames)) == b"outerr\n" + b"x" * 256
     assert _unframed(b"") == b""
+
+
+def test_a_command_and_its_mounts_come_from_one_place() -> None:
+    for name in ("Anonymous", "Bind", "Mount", "Tmpfs", "Volume"):
+        assert name in commands_module.__all__
+        assert getattr(commands_module, name) is getattr(mounts_module, name)

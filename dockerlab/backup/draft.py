@@ -30,8 +30,13 @@ class Draft:
     with a later `write`, or at the end.
     """
 
-    def __init__(self, work: Underway, path: Path) -> None:
+    def __init__(self, work: Underway, path: Path, what: str = "", advice: str = "") -> None:
+        """`what` and `advice` are the first and the last line of the error where it can't be written."""
         self.path, self.size, self._digest = path, 0, hashlib.sha256()
+        self._what = what or f"{path} was not written."
+        self._advice = advice or (
+            f"Make room in {path.parent}, or name another folder. A file of that name is as it was before."
+        )
         self._thread, self._waiting, self._begun = ThreadPoolExecutor(1), deque[Future[None]](), 0
         self._draft, self._seal = work.draft(path.parent), work.draft(path.parent)
         with self._explained():
@@ -97,11 +102,8 @@ class Draft:
         try:
             yield
         except OSError as error:
-            raise BackupError(
-                f"{self.path} was not written.",
-                f"{error.strerror or error}, after {self.size:,} bytes.",
-                f"Make room in {self.path.parent}, or name another folder. A file of that name is as it was before.",
-            ) from None
+            seen = f"{error.strerror or error}, after {self.size:,} bytes."
+            raise BackupError(self._what, seen, self._advice) from None
 
 
 def destination(path: str | Path) -> Path:

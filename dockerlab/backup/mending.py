@@ -63,7 +63,7 @@ def _start_again(engine: Engine, notes: Notes) -> Iterator[str]:
             continue
         if how == "pause" and state["State"]["Paused"]:
             engine.client.api.unpause(key)
-        elif how == "stop" and not (state["State"]["Running"] and state["State"]["StartedAt"] != started):
+        elif how == "stop" and (not state["State"]["Running"] or state["State"]["StartedAt"] == started):
             # It may be about to stop: only when it has can it be started. Its owner may have started it, too.
             engine.client.api.stop(key, timeout=patience(state))
             engine.client.api.start(key)

@@ -276,20 +276,12 @@ def _strangers(lab: Lab, name: str) -> list[Record]:
 
 def _keep(work: Underway, door: Door, path: Path, progress: Progress) -> Path:
     """Back up what a volume holds, for the time of the restore, beside the archive."""
-    before = path.with_name(f"what {door.volume} held before")  # its name where it can't be written
+    what = f"{path} was not restored: what the volume holds could not be kept beside it."
+    advice = f"Make room in {path.parent}, or copy the archive to a folder with room that you may write to."
     size = partial(volume_size, work.lab.engine.client, door.volume)
-    try:
-        with Draft(work, before) as draft, metered(progress, "Keeping the old", size) as meter:
-            save(door, draft, Tally(), meter)
-            kept = draft.keep()
-    except BackupError as error:
-        if not error.what.startswith(str(before)):
-            raise
-        raise BackupError(
-            f"{path} was not restored: what the volume holds could not be kept beside it.",
-            error.seen,
-            f"Make room in {path.parent}, or copy the archive to a folder with room that you may write to.",
-        ) from None
+    with Draft(work, path, what, advice) as draft, metered(progress, "Keeping the old", size) as meter:
+        save(door, draft, Tally(), meter)
+        kept = draft.keep()
     archive.inspect(kept)
     return kept
 

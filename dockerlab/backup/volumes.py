@@ -64,10 +64,10 @@ def watched(engine: Engine, name: str, since: float) -> Iterator[Callable[[], li
 
     def ask() -> list[str]:
         look()
-        # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
-        boxes = {item["Id"]: first_name(item) for item in client.api.containers(all=True)}
         using = [item for item in users(client, name) if any(is_writer(mount, name) for mount in item["Mounts"])]
         keys = seen | {item["Id"] for item in using} - known
+        # Listed, not asked for one by one: while the engine copies out of a container, it does not answer for it.
+        boxes = {item["Id"]: first_name(item) for item in client.api.containers(all=True)} if keys else {}
         return sorted(boxes.get(key, f"{key[:12]} (removed since)") for key in keys)
 
     thread = threading.Thread(target=look_on, name="dockerlab-watched", daemon=True)

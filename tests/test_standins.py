@@ -413,6 +413,7 @@ def test_a_stand_in_says_so_and_shows_honest_layers(engine: Engine, box: Box, na
 
 @pytest.mark.parametrize("name", images.COURSE)
 def test_sending_and_listening_tools_are_in_each(box: Box, name: str) -> None:
-    listen = "(echo hello | nc -l -p 1234) & until nc 127.0.0.1 1234 </dev/null 2>/dev/null; do sleep 0.1; done"
-    container = box(name, "sh", "-c", listen)
+    listen = "(echo hello | nc -l -p 1234) & until nc 127.0.0.1 1234 2>/dev/null; do sleep 0.1; done"
+    # An input that ends would end the connection, perhaps before the other side has said its word.
+    container = box(name, "sh", "-c", listen, stdin_open=True)
     assert (ended(container), logs(container)) == (0, "hello\n")

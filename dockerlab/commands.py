@@ -346,6 +346,18 @@ class RemoveVolume(_Named):
 
     verb, method = "volume rm", "remove_volume"
 
+    def call(self, client: DockerClient) -> Any:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return super().call(client)
+            except APIError as error:
+                # A container's name goes before its hold on a volume does (moby, daemon/delete.go).
+                held = client.api.containers(all=True, filters={"volume": self.name})
+                if "in use" not in str(error.explanation) or held or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
+
 
 @dataclass(frozen=True, repr=False)
 class RemoveNetwork(_Named):

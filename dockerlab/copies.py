@@ -22,12 +22,12 @@ _FILES: dict[str, Literal["live", "pause", "stop"]] = {"live": "live", "paused":
 # minutes; here nobody waits for it. The shell counts, since a loop in the server would outlive its client.
 _INSERT = "INSERT INTO ledger SELECT generate_series($((n + 1)), $((n + 100))); CHECKPOINT;"
 _WRITE = f'n=0; while :; do echo "{_INSERT}"; n=$((n + 100)); done | psql -Xq -h 127.0.0.1 -U "$0" -d "$1"'
-# Rows to be there before the first copy begins, and seconds for them to come.
+# Rows to be there before the first copy begins, and seconds for the next of them to come.
 _ROWS, _PATIENCE = 5_000, 60.0
 # The engine gives its stream up when a file goes that it is about to read, as a checkpoint's do.
 _TRIES = 5
 # How often all is done before a live copy that is whole counts as what came out.
-_ROUNDS = 3
+_ROUNDS = 5
 _COUNT = "SELECT count(*), coalesce(max(n), 0) FROM ledger"
 
 
@@ -37,7 +37,7 @@ def four_copies(db: Postgres, folder: str | Path = ".") -> pd.DataFrame:
     The program numbers its rows without a gap and commits them in that order: a copy that has row 500 and is whole has
     500 rows. Returns a DataFrame with a row for each way (`live`, `paused`, `stopped`, `pg_dump`): whether a server
     `starts` on the restored copy, how many rows were `committed` before the last one in it, how many `rows` it has, and
-    how many are `missing`. A live copy may be whole by luck: then that is said, and all four are taken again, three
+    how many are `missing`. A live copy may be whole by luck: then that is said, and all four are taken again, five
     times at most. The frame has what came out last, and in `attrs["rounds"]` how many it took.
 
     Left behind, for a closer look: the table; in `folder`, `<server>-<way>.tar.gz` and `<server>.dump`; the volumes
@@ -96,12 +96,14 @@ def _copy(db: Postgres, archive: Path, consistent: Literal["live", "pause", "sto
 
 
 def _wait_for_rows(db: Postgres, writer: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    rows, deadline = 0, time.monotonic() + _PATIENCE
     while True:
         with db.engine.connect() as connection:
-            rows = connection.exec_driver_sql(_COUNT).one()[0]
-        if rows >= _ROWS:
+            seen = connection.exec_driver_sql(_COUNT).one()[0]
+        if seen >= _ROWS:
             return
+        if seen > rows:
+            rows, deadline = seen, time.monotonic() + _PATIENCE
         box = db.lab.container(writer)
         if box.status != "running" or time.monotonic() > deadline:
             said = box.logs(tail=3).decode(errors="replace").strip()

@@ -48,8 +48,8 @@ STORES: Mapping[str, str] = {
     "tmpfs": "/memory",
 }
 KEPT, LOST = "kept", "lost"
-# Seconds for an edit to come back from a container.
-PATIENCE = 10.0
+# Seconds for an edit to come back from a container, and for a program's first answer after its start.
+PATIENCE, START_SECONDS = 10.0, 60.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine's ports
 
 
@@ -224,10 +224,11 @@ def _remove_empty(folder: Path) -> None:
 def page(lab: Lab, name: str, until: str = "", *, port: int = 3000, timeout: float = 10) -> str:
     """Return what a web server in a container answers, asked from here at its published port, as a browser would be.
 
-    One that has only been started, or that has yet to say `until`, is asked again for up to `timeout` seconds; then its
-    last answer counts. Raises `CommandError` with the end of the container's log where there was none.
+    One that has only been started is asked again for up to a minute, one that has yet to say `until` for up to
+    `timeout` seconds; then its last answer counts. Raises `CommandError` with the end of the container's log where
+    there was none.
     """
-    route, deadline = Route(lab, name, port), time.monotonic() + timeout
+    route, start = Route(lab, name, port), time.monotonic()
     answer: str | None = None
     try:
         while True:
@@ -238,7 +239,8 @@ def page(lab: Lab, name: str, until: str = "", *, port: int = 3000, timeout: flo
                     answer = _opener.open(f"http://{host}:{here}/", timeout=2).read().decode()
             if answer is not None and until in answer:
                 return answer
-            if box.status != "running" or time.monotonic() > deadline:
+            patience = max(timeout, START_SECONDS) if answer is None else timeout
+            if box.status != "running" or time.monotonic() > start + patience:
                 break
             time.sleep(0.05)
     finally:

@@ -13,7 +13,7 @@ import docker.errors
 from .belongings import HELPER_LABEL, is_anonymous
 from .engine.images import LABEL as STAND_IN
 from .lab import Lab
-from .listings import first_name
+from .listings import disk_usage, first_name
 from .storage import Change, Container, Image, Layer, MountPoint, Snapshot, Volume
 
 __all__ = ["MEASURE", "Inventory", "read"]
@@ -21,6 +21,7 @@ __all__ = ["MEASURE", "Inventory", "read"]
 KINDS: tuple[Literal["C", "A", "D"], ...] = ("C", "A", "D")  # by the number that the API gives
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 MEASURE = ("df", "-k", "-P")  # in a container, how full a tmpfs is: POSIX words, which busybox has too
+Changes = list[dict[str, Any]]  # as the API gives them
 READERS = 4  # calls at the same time when everything is read; the engine answers `docker diff` in about 18 ms
 
 
@@ -74,18 +75,25 @@ class Inventory:
     def read_container(self, id: str) -> None:
         """Read one container again, in two calls of the engine; in two more when it or its image is new."""
         self._unmeasure(id)
+        # `docker ps` may be behind the event of a pause, an end or a new name. Until it is not, the engine holds the
+        # container (moby, daemon/pause.go, monitor.go): the question that waits for the container comes first.
+        try:
+            found = self._diff(id) if id in self._containers else None
+        except docker.errors.NotFound:
+            return self.forget_container(id)
         # The record of `docker ps`: docker-py's inspect does not ask for the writable layer's size.
         listed = self._api.containers(all=True, size=True, filters={"id": id})
         record = next((record for record in listed if record["Id"] == id), None)
         if record is not None and not self._is_ours(record):
             self._foreign[id] = _foreign(record)
-            return
-        container = record and not _helps(record) and self._container(record)
+            return None
+        container = record and not _helps(record) and self._container(record, found)
         if record and container:
             self._containers[id] = container
             self._lab.belongings.notice([record])
         else:
             self.forget_container(id)
+        return None
 
     def read_volume(self, name: str) -> None:
         """Read one volume again, in one call of the engine."""
@@ -109,7 +117,7 @@ class Inventory:
 
     def measure(self) -> None:
         """Measure volumes (`docker system df`, slow where much is stored) and memory (`df` in running containers)."""
-        for record in self._api.df()["Volumes"] or []:
+        for record in disk_usage(self._lab.engine.client)["Volumes"] or []:
             name, size = record["Name"], (record.get("UsageData") or {}).get("Size", -1)
             if size >= 0 and name in self._volumes:  # -1: the volume's driver does not tell
                 self._volumes[name] = replace(self._volumes[name], size=size)
@@ -168,11 +176,11 @@ class Inventory:
                 self._volumes[name] = replace(volume, size=None)
         self._used = {(key, target): used for (key, target), used in self._used.items() if key != id}
 
-    def _container(self, record: Mapping[str, Any]) -> Container | None:
-        """The container of a record of `docker ps`; `None` when it was removed meanwhile."""
+    def _container(self, record: Mapping[str, Any], found: Changes | None = None) -> Container | None:
+        """The container of a record of `docker ps`, and of `docker diff`; `None` when it was removed meanwhile."""
         key, short = record["Id"], self._lab.belongings.short
         try:
-            changes = self._changes(record)
+            changes = self._changes(record, found)
             if key not in self._memory:
                 self._memory[key] = _memory(self._api.inspect_container(key)["HostConfig"])
             image = self._image(record)
@@ -195,21 +203,28 @@ class Inventory:
             tuple(sorted([*mounts, *self._memory[key]], key=lambda mount: mount.target)),
         )
 
-    def _changes(self, record: Mapping[str, Any]) -> tuple[Change, ...]:
+    def _changes(self, record: Mapping[str, Any], found: Changes | None) -> tuple[Change, ...]:
         key = record["Id"]
         known = self._containers[key].changes if key in self._containers else ()
+        found = self._diff(key) if found is None else found
+        if found is None:
+            return known
+        # Of a layer that is being taken apart, the engine may say that all of the image is deleted.
+        if any(KINDS[item["Kind"]] == "D" and item["Path"].count("/") == 1 for item in found):
+            state = self._api.inspect_container(key)["State"]["Status"]
+            if state != record["State"]:
+                return known  # an event is on its way
+        return tuple(sorted(Change(item["Path"], KINDS[item["Kind"]]) for item in found))
+
+    def _diff(self, id: str) -> Changes | None:
+        """What `docker diff` says; `None` of a container that is being removed at this moment."""
         try:
-            found = self._api.diff(key) or []
-            # Of a layer that is being taken apart, the engine may say that all of the image is deleted.
-            if any(KINDS[item["Kind"]] == "D" and item["Path"].count("/") == 1 for item in found):
-                state = self._api.inspect_container(key)["State"]["Status"]
-                if state != record["State"]:
-                    return known  # an event is on its way
+            found: Changes = self._api.diff(id) or []
         except docker.errors.NotFound:
             raise
-        except docker.errors.APIError:  # it is being removed at this moment
-            return known
-        return tuple(sorted(Change(item["Path"], KINDS[item["Kind"]]) for item in found))
+        except docker.errors.APIError:
+            return None
+        return found
 
     def _keep_volume(self, record: Mapping[str, Any]) -> None:
         name, labels = record["Name"], record["Labels"] or {}

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import docker.errors
 import pandas as pd
 
 from .belongings import Belongings, is_anonymous
 
-__all__ = ["containers", "first_name", "users", "volumes"]
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = ["RUNNING", "containers", "disk_usage", "first_name", "state_now", "users", "volumes"]
 
 Record = Mapping[str, Any]
+
+RUNNING = ("running", "paused", "restarting")
+# Before Engine 23 one `docker system df` at a time is answered, and others are refused.
+BUSY, BUSY_SECONDS = "already running", 60.0
 
 
 def first_name(record: Record) -> str:
     """A container's name in a record of `docker ps`, where links add longer ones; empty while it is removed."""
     return str(min(record["Names"] or ["/"], key=len)).lstrip("/")
+
+
+def state_now(client: DockerClient, record: Record) -> str:
+    """The state of a listed container; that in the list may be a moment behind, right after a stop."""
+    try:
+        return str(client.api.inspect_container(record["Id"])["State"]["Status"])
+    except docker.errors.NotFound:
+        return "removed"
+
+
+def disk_usage(client: DockerClient) -> Mapping[str, Any]:
+    """What `docker system df` says, after waiting for another one to end."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            usage: Mapping[str, Any] = client.api.df()
+            return usage
+        except docker.errors.APIError as error:
+            if BUSY not in str(error.explanation) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def containers(records: Iterable[Record], belongings: Belongings) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from .commands import Command, Exec, Output, Unpause
 from .engine import images
 from .errors import DockerLabError, InUseError, NotFoundError, PostgresError
 from .frames import bind, run
-from .listings import first_name
+from .listings import RUNNING, first_name, state_now
 from .mounts import Volume
 from .pgdata import data_source, volume_target
 from .relay import Route
@@ -310,9 +310,10 @@ class Postgres:
 
     def _refuse_a_second_server(self, source: str, own: str = "") -> None:
         """Raise `InUseError` where a running container other than our own can write to the volume (or folder)."""
-        for item in self.lab.engine.client.api.containers() if source else ():
-            for mount in item["Mounts"]:
-                if source == (mount.get("Name") or mount["Source"]) and mount["RW"] and item["Id"] != own:
+        client = self.lab.engine.client
+        for item in client.api.containers() if source else ():
+            for mount in item["Mounts"] if item["Id"] != own and state_now(client, item) in RUNNING else ():
+                if source == (mount.get("Name") or mount["Source"]) and mount["RW"]:
                     name, short = first_name(item), self.lab.belongings.short(source)
                     raise InUseError(
                         f"{self.name} is not started: its volume {short} is in use by the running container {name}.",

@@ -15,7 +15,7 @@ import urllib3.exceptions
 from .belongings import Belongings, shown
 from .commands import Command, Run
 from .errors import CommandError, DockerLabError, EngineError, ForeignError, InUseError, NotFoundError
-from .listings import first_name
+from .listings import first_name, state_now
 from .words import redact, redact_message
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _port_taken(port: str, client: DockerClient) -> DockerLabError:
 def _volume_used(volume: str, client: DockerClient, belongings: Belongings) -> DockerLabError:
     using = client.api.containers(all=True, filters={"volume": volume})
     listed = [
-        f"{first_name(item)} ({item['State']}, at {mount['Destination']})"
+        f"{first_name(item)} ({state_now(client, item)}, at {mount['Destination']})"
         for item in using
         for mount in item["Mounts"]
         if mount.get("Name") == volume

@@ -143,8 +143,10 @@ class Relay:
             # docker-py hands out a read-only wrapper of a plain socket, and for TLS and ssh the socket itself.
             far = getattr(stream, "_sock", stream)
             far.settimeout(None)
-            # The answer that it came with is closed first: collected later, it would complain of a closed file.
-            with self._held(far), contextlib.closing(getattr(stream, "_response", stream)):
+            # The answer that it came with is closed first, or where there is no way on: collected later, it would
+            # complain of a closed file.
+            answer = getattr(stream, "_response", stream)
+            with contextlib.closing(answer), self._held(far), contextlib.closing(answer):
                 self._spawn(_send, near, far)
                 complaint = self._receive(far, near)
             if code := self._client.api.exec_inspect(exec_id)["ExitCode"]:

@@ -119,7 +119,7 @@ def redact(words: Sequence[str]) -> str:
 
 def redact_message(text: str, words: Sequence[str]) -> str:
     """What a program said about a command line, without the passwords that stood in the line."""
-    for secret in sorted(set(_secrets(words)), key=len, reverse=True):
+    for secret in sorted(set(filter(None, _secrets(words))), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return _inside(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def begin(code: str, *arguments: object, before: tuple[str, ...] = ()) -> subpro
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     return out
 
@@ -93,11 +94,12 @@ def sleep_in_a_container(client: DockerClient) -> Container:
 
 
 def free_port() -> int:
-    """A port on which nothing listens now."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nothing listens now, and that nobody is given by chance: it lies below the range for that."""
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

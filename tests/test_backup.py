@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from content import CAPABILITY, hard_to_keep, helpers, item, listing, put
@@ -304,7 +305,7 @@ def test_memory_does_not_grow_with_the_volume(lab: Lab, tmp_path: Path) -> None:
     words = ["sh", "-c", "head -c 120000000 /dev/urandom >/v/noise; head -c 120000000 /dev/zero >/v/zeros"]
     lab.run("alpine", words, mounts=[Volume("large", "/v")], detach=False, remove=True)
     grown = int(python(MEMORY, lab.name, tmp_path))
-    assert grown < 60_000  # KiB
+    assert grown < 100_000  # KiB, of 240 MB
 
 
 @needs_private_engine
@@ -522,7 +523,15 @@ def test_who_came_meanwhile_is_told_also_where_the_engine_has_forgotten_it(
 ) -> None:
     monkeypatch.setattr(volumes, "LOOK_SECONDS", 0.05)
     put(lab, "data", [item("large", content=bytes(8_000_000))])
-    client, came = lab.engine.client, list[str]()
+    client, came, seen = lab.engine.client, list[str](), set[str]()
+    started = volumes._started
+
+    def look(*arguments: Any) -> set[str]:
+        found = started(*arguments)
+        seen.update(found)
+        return found
+
+    monkeypatch.setattr(volumes, "_started", look)
 
     def come(done: int, total: int | None) -> None:
         if done and not came:
@@ -530,7 +539,7 @@ def test_who_came_meanwhile_is_told_also_where_the_engine_has_forgotten_it(
             if command == "true":
                 client.api.wait(came[0])
                 lab.remove("late")
-                time.sleep(1)  # many looks
+                wait_until(lambda: came[0] in seen)
             for _ in range(150):  # a volume's making and its end are an event each; the engine keeps 256
                 client.volumes.create("forget").remove()
 

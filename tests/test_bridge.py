@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_where_all_is_routed_the_error_says_so() -> None:
 @needs_private_engine
 def test_up_and_down_again_leave_the_network_as_it_was() -> None:
     run = private._root_runner()
-    bridge = Bridge("dl-0badbeef", run)
+    bridge = Bridge(f"dl-{secrets.token_hex(4)}", run)
 
     def state() -> list[str]:
         rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout.splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from engines import wait_until
 
 from dockerlab import Anonymous, Bind, Lab, Volume
 from dockerlab.cli import invoke
@@ -183,6 +184,7 @@ def test_the_exercise_is_done_by_a_shared_volume(lab: Lab) -> None:
 def test_the_exercise_is_done_with_mount_as_well(lab: Lab) -> None:
     invoke(lab, "run -d --name giver --mount source=shared,target=/a alpine sh -c 'touch /a/gift; sleep 1h'")
     invoke(lab, "run -d --name taker --mount source=shared,target=/b,readonly alpine sleep 1h")
+    wait_until(lambda: lab.exec("giver", "test -e /a/gift").exit_code == 0)
     assert lab.check("02-exercise")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engines import wait_until
 
 from dockerlab import Lab, Tmpfs, Volume
 from dockerlab.cli import invoke
@@ -81,6 +82,7 @@ def test_the_exercise_is_done_by_a_key_in_a_megabyte_of_memory(lab: Lab) -> None
 def test_the_exercise_is_done_with_mount_as_well(lab: Lab) -> None:
     tmpfs = "--mount type=tmpfs,target=/vault,tmpfs-size=500k"
     invoke(lab, f"run -d --name vault {tmpfs} alpine sh -c 'echo hi > /vault/key; sleep 1h'")
+    wait_until(lambda: lab.exec("vault", "test -e /vault/key").exit_code == 0)
     assert lab.check("05-exercise")
 
 

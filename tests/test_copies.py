@@ -66,7 +66,7 @@ def test_a_program_that_does_not_get_to_write_is_an_error_and_goes(
     shop: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dockerlab.copies._PATIENCE", 0.5)
-    monkeypatch.setattr("dockerlab.copies._ROWS", 10**9)
+    monkeypatch.setattr("dockerlab.copies._WRITE", "sleep 600")
     with pytest.raises(CommandError, match="shop-writer does not write to shop"):
         four_copies(shop, tmp_path)
     assert list(shop.lab.containers()["name"]) == ["shop"]

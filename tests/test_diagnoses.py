@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from engines import relay_threads
+from engines import relay_threads, wait_until
 from servers import DATA, ENV, IMAGE, LOGIN, PASSWORD, provide_data, running
 
 from dockerlab import Lab, Postgres, Volume
@@ -98,7 +98,8 @@ def test_any_other_end_is_shown_by_its_log(lab: Lab) -> None:
 
 
 def test_a_server_that_does_not_answer_in_time_is_left_to_be_waited_for(lab: Lab) -> None:
-    lab.run(IMAGE, ["sh", "-c", "echo still thinking; sleep 600"], name="test-db")
+    box = lab.run(IMAGE, ["sh", "-c", "echo still thinking; sleep 600"], name="test-db")
+    wait_until(lambda: b"still thinking" in box.logs())
     earlier = set(threading.enumerate())
     what, seen, next_step = refusal(lab, timeout=1)
     assert "did not answer within 1 s" in what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from docker import DockerClient
 from engines import needs_private_engine
 
 from dockerlab.doctor import Report, examine
-from dockerlab.engine import images, parts
+from dockerlab.engine import images, parts, private
 from dockerlab.engine.find import Engine, find
 
 
@@ -93,10 +94,18 @@ def test_a_postgres_that_does_not_come_up_makes_it_unusable_and_leaves_nothing(
         other.client.close()
 
 
+@pytest.fixture
+def fetched(engine: Engine) -> Path:
+    """Where the first engine's stand-ins have their parts; to be asked for before another home is."""
+    return private.home() / "parts"
+
+
 @needs_private_engine
 def test_a_stand_in_of_a_former_release_is_tried_as_it_is(
-    engine: Engine, private_home: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, fetched: Path, private_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if fetched.exists():
+        shutil.copytree(fetched, private_home / "parts", ignore=shutil.ignore_patterns(".*"))
     alpine = images.ensure(engine, "alpine")
     other = find("private")
     try:

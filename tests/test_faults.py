@@ -32,6 +32,7 @@ from dockerlab.errors import BackupError, DockerLabError, EngineError, InUseErro
 POINTS = 10
 ROUNDS = 20
 MEGABYTES = 20
+HALF_WAY = 5_000_000  # bytes: what came before is done, and there is more to come
 KINDS = ("archive", "crumbs")  # of large files, and of small ones
 
 pytestmark = [needs_root, needs_private_engine]
@@ -88,8 +89,10 @@ def fill_words() -> list[str]:
 def app(victim: Victim) -> Iterator[str]:
     """A container that runs on the volume."""
     name = f"app-{secrets.token_hex(3)}"
-    words = ["sh", "-c", "trap exit TERM; sleep 1000 & wait"]
+    words = ["sh", "-c", "trap exit TERM; touch /up; sleep 1000 & wait"]
     victim.lab.run("alpine", words, name=name, mounts=[Volume("noise", "/v")])
+    # Before it has its trap, the first process of a container ignores SIGTERM, and stopping it takes 10 s.
+    wait_until(lambda: victim.lab.exec(name, "test -e /up").exit_code == 0)
     yield name
     victim.lab.remove(name, force=True)
 
@@ -107,7 +110,7 @@ def crumbs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def once(action: Callable[[], object], after: int = 5_000_000) -> Callable[[int, int | None], None]:
+def once(action: Callable[[], object], after: int = HALF_WAY) -> Callable[[int, int | None], None]:
     """Progress that does something when so many bytes have gone by."""
     done = []
 
@@ -166,12 +169,15 @@ def test_an_engine_killed_in_a_restore_has_the_volume_as_it_was_when_it_is_back(
 
 # Each line asks for a kernel of its own; what takes long to import is there already when it is forked.
 KERNELS = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from dockerlab import Lab
 from dockerlab.backup import back_up, restore
 from dockerlab.engine.find import find
+def still(done, total):
+    if done >= at:
+        os.kill(os.getpid(), signal.SIGSTOP)
 for line in sys.stdin:
-    what, url, path, volume, way = json.loads(line)
+    what, url, path, volume, way, at = json.loads(line)
     if pid := os.fork():
         print(pid, flush=True)
         os.waitpid(pid, 0)
@@ -179,11 +185,11 @@ for line in sys.stdin:
         continue
     lab = Lab("victim", engine=find(url), owner="", echo=None)
     print("ready", flush=True)
-    start = time.monotonic()
+    start, progress = time.monotonic(), still if at is not None else False
     if what == "back_up":
-        back_up(lab, volume, path, consistent=way or None, progress=False)
+        back_up(lab, volume, path, consistent=way or None, progress=progress)
     else:
-        restore(lab, path, volume, replace=True, progress=False)
+        restore(lab, path, volume, replace=True, progress=progress)
     print(time.monotonic() - start, flush=True)
     os._exit(0)
 """
@@ -200,17 +206,29 @@ def kernels(victim: Victim) -> Iterator[subprocess.Popen[str]]:
 
 
 class Kernel:
-    """A process that backs up or restores, as a notebook's kernel would."""
+    """A process that backs up or restores, as a notebook's kernel would; with `at`, until so many bytes have gone by.
+
+    There it stands still: all that is left to do is to kill it.
+    """
 
     def __init__(
-        self, kernels: subprocess.Popen[str], what: str, victim: Victim, path: Path, volume: str, way: str = ""
+        self,
+        kernels: subprocess.Popen[str],
+        what: str,
+        victim: Victim,
+        path: Path,
+        volume: str,
+        way: str = "",
+        at: int | None = None,
     ) -> None:
         self._server = kernels
         assert kernels.stdin
-        kernels.stdin.write(json.dumps([what, victim.engine.url, str(path), volume, way]) + "\n")
+        kernels.stdin.write(json.dumps([what, victim.engine.url, str(path), volume, way, at]) + "\n")
         kernels.stdin.flush()
         said = {self._line(), self._line()} - {"ready"}  # in any order
         self._pid = int(said.pop())
+        if at is not None:
+            wait_until(self._stands_still)
 
     def _line(self) -> str:
         assert self._server.stdout
@@ -222,16 +240,8 @@ class Kernel:
         assert self._line() == "gone"
         return seconds
 
-    def catch(self, condition: Callable[[], bool]) -> None:
-        """Have it stand still at a moment at which the condition holds."""
-
-        def caught() -> bool:
-            os.kill(self._pid, signal.SIGSTOP)
-            if not (held := condition()):
-                os.kill(self._pid, signal.SIGCONT)
-            return held
-
-        wait_until(caught)
+    def _stands_still(self) -> bool:
+        return Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
     def kill(self, *, guard: bool = False) -> bool:
         """Kill it, and with `guard` the process too that would put things right; whether it was still at work."""
@@ -253,15 +263,16 @@ def test_a_kernel_killed_anywhere_in_a_backup(
 ) -> None:
     path = tmp_path / "noise.tar.gz"
     seconds = Kernel(kernels, "back_up", victim, path, "noise", "stop").finish()
-    whole, at_work = verify(path).entries, 0
-    for number, point in enumerate(points(seconds, 1)):
-        kernel = Kernel(kernels, "back_up", victim, path, "noise", "stop" if number % 2 else "pause")
+    whole = verify(path).entries
+    # Bytes first: a clock may come too late for all of them. Then seconds.
+    moments = [*((at, 0.0) for at in (1, HALF_WAY, 15_000_000)), *((None, point) for point in points(seconds, 1))]
+    for number, (at, point) in enumerate(moments):
+        kernel = Kernel(kernels, "back_up", victim, path, "noise", "stop" if number % 2 else "pause", at)
         time.sleep(point)
-        at_work += kernel.kill()
+        assert kernel.kill() or at is None
         wait_until(lambda: victim.is_clean(tmp_path), 60)
-        assert runs(victim, app), point
-        assert verify(path).entries == whole, point  # the old one or a new one, but a whole one
-    assert at_work >= 3
+        assert runs(victim, app), (at, point)
+        assert verify(path).entries == whole, (at, point)  # the old one or a new one, but a whole one
 
 
 NOTED = """
@@ -289,42 +300,39 @@ def test_a_kernel_killed_right_after_its_first_note_leaves_none(victim: Victim, 
 def test_a_kernel_killed_anywhere_in_a_restore(
     request: pytest.FixtureRequest, kernels: subprocess.Popen[str], victim: Victim, was: str, kind: str
 ) -> None:
-    before, archive, at_work = set[str](), request.getfixturevalue(kind), 0
-    for number in range(POINTS // 2 + 1):
+    before, archive = set[str](), request.getfixturevalue(kind)
+    for number in range(POINTS // 2 + 2):
         name = f"kernel-{was}-{kind}-{number}"
         if was == "full":
             put(victim.lab, name, [item("old", content=b"old")])
             before = before or {line for line in listing(victim.lab, name) if "|" in line}
-        kernel = Kernel(kernels, "restore", victim, archive, name)
+        at = HALF_WAY if number == POINTS // 2 + 1 else None  # the last, whatever the clock says
+        kernel = Kernel(kernels, "restore", victim, archive, name, at=at)
         if number == 0:
-            whole, seconds = kernel.finish(), 0.0
-            moments = points(whole, 2)
+            moments = [*points(kernel.finish(), 2), 0.0, 0.0]
             complete = listing(victim.lab, name)
             continue
         seconds = moments[2 * number - 2 + (was == "full")]
         time.sleep(seconds)
-        at_work += kernel.kill()
+        assert kernel.kill() or at is None
         wait_until(lambda: victim.is_clean(archive.parent), 60)
         if name in victim.volumes():
             now = listing(victim.lab, name)
             old = was == "full" and {line for line in now if "|" in line} == before
-            assert old or now == complete, seconds  # what it was, or all of the archive
+            assert old or now == complete, (at, seconds)  # what it was, or all of the archive
         else:
             assert was == "absent"
         with contextlib.suppress(DockerLabError):
             victim.lab.remove_volume(name)
-    assert at_work >= 1
 
 
 def test_what_is_left_when_nobody_stands_guard_is_put_right_by_the_next_call(
     kernels: subprocess.Popen[str], victim: Victim, archive: Path, app: str, tmp_path: Path
 ) -> None:
-    kernel = Kernel(kernels, "back_up", victim, tmp_path / "noise.tar.gz", "noise", "pause")
-    drafts = tmp_path.glob
-    kernel.catch(lambda: any(drafts(".dockerlab*0.part")) and victim.lab.container(app).status == "paused")
-    kernel.kill(guard=True)
+    kernel = Kernel(kernels, "back_up", victim, tmp_path / "noise.tar.gz", "noise", "pause", HALF_WAY)
+    assert kernel.kill(guard=True)
     assert victim.lab.container(app).status == "paused"
-    assert helpers(victim.lab) and list(tmp_path.glob(".dockerlab*"))
+    assert helpers(victim.lab) and list(tmp_path.glob(".dockerlab*0.part"))
     victim.said.clear()
     back_up(victim.lab, "noise", tmp_path / "noise.tar.gz", consistent="live", progress=False)
     said = "\n".join(victim.said)
@@ -334,20 +342,16 @@ def test_what_is_left_when_nobody_stands_guard_is_put_right_by_the_next_call(
     assert runs(victim, app) and victim.is_clean(tmp_path)
 
     put(victim.lab, "kept", [item("old", content=b"old")])
-    kernel = Kernel(kernels, "restore", victim, archive, "kept")
-    kernel.catch(lambda: not any("./old|" in line for line in quick_listing(victim, "kept")))
-    kernel.kill(guard=True)
+    # The old content is three bytes, so that it is kept already, and gone from the volume.
+    kernel = Kernel(kernels, "restore", victim, archive, "kept", at=HALF_WAY)
+    assert kernel.kill(guard=True)
+    assert not any("./old|" in line for line in listing(victim.lab, "kept"))
     victim.said.clear()
     with pytest.raises(BackupError, match="replace=True"):
         restore(victim.lab, archive, "kept", progress=False)
     assert "the volume kept has its old content again" in "\n".join(victim.said)
     assert any("./old|" in line for line in listing(victim.lab, "kept"))
     assert victim.is_clean(archive.parent)
-
-
-def quick_listing(victim: Victim, volume: str) -> list[str]:
-    folder = Path(victim.lab.inspect_volume(volume)["Mountpoint"])
-    return [f"./{path.name}|" for path in folder.iterdir()]
 
 
 # The engine's disk is full

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,7 @@ def up(clone: Path, home: Path, *options: str) -> Iterator[tuple[pexpect.spawn, 
         PYTHON, words, cwd=str(clone), env=told, encoding="utf-8", timeout=300, dimensions=(50, 300)
     )
     try:
-        terminal.expect(r"is ready: (http://127\.0\.0\.1:\d+/)lab\S*\?token=(\w+)")
+        terminal.expect(r"is ready: (http://127\.0\.0\.1:\d+/)lab\S*\?token=(\w+)\s")
         yield terminal, terminal.match[1], terminal.match[2]
     finally:
         if terminal.isalive():
@@ -80,10 +82,18 @@ def ask(address: str, token: str = "", *, post: dict[str, str] | None = None) ->
 
 def children(pid: int) -> list[int]:
     """All processes below one."""
-    direct = [
-        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
-    ]
+    direct = list[int]()
+    for listed in glob(f"/proc/{pid}/task/*/children"):  # unlike a Path's, no error where the process has just ended
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            direct.extend(map(int, Path(listed).read_text().split()))
     return direct + [below for child in direct for below in children(child)]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it has just ended
+        return ""
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -105,12 +115,12 @@ def test_up_opens_jupyterlab_for_this_machine_alone_and_ctrl_c_ends_it_with_its_
 
         ask(f"{address}api/kernels", token, post={"name": "python3"})
         processes = children(terminal.pid)
-        kernels = [pid for pid in processes if b"ipykernel" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        kernels = [pid for pid in processes if "ipykernel" in command_of(pid)]
         assert len(kernels) == 1
         told = environment_of(kernels[0])
         assert told["DOCKER_HOST"] == engine.url
         assert told.get("DOCKERLAB_ENGINE", engine.url) in ("private", engine.url)
-        assert Path(f"/proc/{kernels[0]}/cmdline").read_bytes().startswith(f"{clone}/.venv/bin/python".encode())
+        assert command_of(kernels[0]).startswith(f"{clone}/.venv/bin/python")
 
         terminal.sendcontrol("c")
         terminal.expect(pexpect.EOF)

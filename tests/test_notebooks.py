@@ -547,6 +547,7 @@ def test_a_foreign_name_is_an_error_and_stays_unharmed(
         assert belongings(engine) == seen
 
 
+@pytest.mark.timeout(1800)  # each cell has a time of its own
 def test_run_all_twice_proves_all_beside_foreign_things_of_the_same_names_also_after_a_break(
     lesson: Lesson, engine: Engine, tmp_path: Path
 ) -> None:
@@ -568,6 +569,7 @@ def test_run_all_twice_proves_all_beside_foreign_things_of_the_same_names_also_a
         assert belongings(engine) == seen
 
 
+@pytest.mark.timeout(1800)
 def test_on_a_new_private_engine_with_images_from_a_bundle_all_claims_are_proven_and_rendered(
     engine: Engine, private_home: Path, tmp_path: Path
 ) -> None:

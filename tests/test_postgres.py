@@ -81,16 +81,18 @@ def test_it_starts_in_dockers_own_words_and_publishes_on_this_machine_alone(lab:
 def test_it_is_not_taken_for_ready_while_its_data_is_only_being_made(lab: Lab, tmp_path: Path) -> None:
     # The server that makes the data directory answers on its socket; a slow script keeps it up.
     tmp_path.chmod(0o755)
-    (tmp_path / "10-slow.sql").write_text("SELECT pg_sleep(8); CREATE TABLE last_of_all (n int);")
-    (tmp_path / "10-slow.sql").chmod(0o644)
+    make = 'psql -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "CREATE TABLE last_of_all (n int)"'
+    script = tmp_path / "10-slow.sh"
+    script.write_text(f"#!/bin/sh\nuntil [ -e /docker-entrypoint-initdb.d/go ]; do sleep 0.1; done\n{make}\n")
+    script.chmod(0o755)
     scripts = Bind(str(tmp_path), "/docker-entrypoint-initdb.d", read_only=True)
     box = lab.run(IMAGE, name="test-db", env=ENV, ports={5432: None}, mounts=[Volume("new-data", DATA), scripts])
     wait_until(lambda: lab.exec(box, "pg_isready -U admin -d testdb").exit_code == 0)
-    early = lab.exec(box, "psql -U admin -d testdb -c 'SELECT * FROM last_of_all'").exit_code
+    lab.say = lambda line: (tmp_path / "go").touch() if "waiting until Postgres" in line else None
 
     db = serve(lab, volume="new-data")
 
-    assert early != 0, "the script was done before the test began"
+    assert (tmp_path / "go").exists(), "it did not wait"
     assert db.sql("SELECT count(*) AS n FROM last_of_all")["n"][0] == 0
 
 

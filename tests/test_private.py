@@ -10,10 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 from docker import DockerClient
+from docker.models.containers import Container
 from engines import (
     begin,
     finish,
@@ -66,6 +68,22 @@ def engines_of(home: Path) -> list[int]:
     ]
 
 
+def engine_of(home: Path) -> int:
+    """The one engine of this home: what it forks has its command line too, until that becomes something else."""
+    pid = private._Place.of(home).engine_pid()
+    assert pid is not None
+    return pid
+
+
+def output_of(engine: DockerClient, command: str | list[str], **options: Any) -> bytes:
+    """What a container says in all; `run` follows its log, which may lose the last line where the container ends."""
+    box: Container = engine.containers.run("alpine", command, detach=True, **options)
+    box.wait()
+    words: bytes = box.logs()
+    box.remove()
+    return words
+
+
 def traces(home: Path) -> dict[str, object]:
     """All that a stopped engine must not leave behind."""
     place = private._Place.of(home)
@@ -90,8 +108,8 @@ def test_however_many_ask_it_is_started_once_and_survives_them(private_home: Pat
 
     assert url == private.url(private_home)
     assert private.running(private_home)
-    (pid,) = engines_of(private_home)
-    assert os.getsid(pid) != os.getsid(0)  # a Ctrl-C at the terminal does not reach it
+    wait_until(lambda: len(engines_of(private_home)) == 1)
+    assert os.getsid(engine_of(private_home)) != os.getsid(0)  # a Ctrl-C at the terminal does not reach it
     with client(url) as engine:
         assert engine.ping()
 
@@ -150,8 +168,7 @@ def test_networks_are_inside_its_own_range_and_ports_are_published_on_loopback_a
         )
         ask = ["sh", "-c", "until nc -w 1 server 80; do sleep 0.1; done"]
         # An input that ends would end the connection, perhaps before the server has said its word.
-        heard = engine.containers.run("alpine", ask, network="mine", stdin_open=True, remove=True)
-        assert heard == b"by name\n"
+        assert output_of(engine, ask, network="mine", stdin_open=True) == b"by name\n"
 
         port = publish(engine, "hello")
         assert hear(port) == "hello\n"
@@ -244,13 +261,25 @@ def network_state(inside: tuple[str, ...]) -> str:
     return "\n".join(line.partition("[")[0] for line in lines if not line.startswith("#"))
 
 
+def test_an_engine_that_takes_its_time_to_begin_is_waited_for(
+    private_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "dockerd"
+    slow.write_text(f'#!/bin/sh\nsleep 2\nexec "{package.program("dockerd")}" "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(package, "SYSTEM_PATH", f"{tmp_path}{os.pathsep}{package.SYSTEM_PATH}")
+
+    private.start(private_home)
+
+    assert private.running(private_home)
+
+
 def test_a_killed_engine_starts_again_with_its_volumes(private_home: Path, alpine: Path) -> None:
     with client(private.start(private_home), alpine) as engine:
         mount = {"kept": {"bind": "/data", "mode": "rw"}}
         engine.containers.run("alpine", "sh -c 'echo hi > /data/x'", volumes=mount, remove=True)
         box = sleep_in_a_container(engine)
-    (pid,) = engines_of(private_home)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(engine_of(private_home), signal.SIGKILL)
     wait_until(lambda: not engines_of(private_home))
     place = private._Place.of(private_home)
     assert place.socket.exists()
@@ -258,7 +287,7 @@ def test_a_killed_engine_starts_again_with_its_volumes(private_home: Path, alpin
     assert not private.running(private_home)
 
     with client(private.start(private_home)) as engine:
-        assert engine.containers.run("alpine", "cat /data/x", volumes=mount, remove=True) == b"hi\n"
+        assert output_of(engine, "cat /data/x", volumes=mount) == b"hi\n"
         assert engine.containers.get(box.id).status == "exited"
 
 
@@ -281,7 +310,7 @@ def test_what_a_killed_engine_and_its_containerd_left_is_removed_by_stop(private
         inner_pid = box.attrs["State"]["Pid"]
     place = private._Place.of(private_home)
     containerd = [pid for pid in place.leftovers() if "shim" not in private._words(pid)[0]]
-    for pid in engines_of(private_home) + containerd:
+    for pid in [engine_of(private_home), *containerd]:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not engines_of(private_home) and not any(map(private._words, containerd)))
     assert private._words(inner_pid)  # the container runs on
@@ -295,8 +324,7 @@ def test_what_a_killed_engine_and_its_containerd_left_is_removed_by_stop(private
 
 def test_a_stale_pid_file_that_names_someone_else_harms_nobody(private_home: Path) -> None:
     private.start(private_home)
-    (pid,) = engines_of(private_home)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(engine_of(private_home), signal.SIGKILL)
     wait_until(lambda: not engines_of(private_home))
     with subprocess.Popen(["sleep", "1000"]) as someone:
         place = private._Place.of(private_home)
@@ -305,10 +333,11 @@ def test_a_stale_pid_file_that_names_someone_else_harms_nobody(private_home: Pat
 
         private.start(private_home)
         assert private.running(private_home)
+        pid = engine_of(private_home)
         place.pidfile.write_text(str(someone.pid))
         assert not private.running(private_home)
 
-        place.pidfile.write_text(str(engines_of(private_home)[0]))
+        place.pidfile.write_text(str(pid))
         private.stop(private_home)
         assert someone.poll() is None
         someone.terminate()

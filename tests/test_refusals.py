@@ -11,7 +11,6 @@ from pathlib import Path
 
 import docker
 import pytest
-from engines import free_port
 
 from dockerlab import Anonymous, Bind, Lab, Volume
 from dockerlab.commands import Run, Unpause
@@ -77,8 +76,8 @@ def test_a_name_that_another_lab_s_container_has(lab: Lab, other: Lab) -> None:
 
 
 def test_a_port_that_another_container_has(lab: Lab) -> None:
-    port = free_port()
-    lab.run("alpine", SLEEP, name="first", ports={80: port})
+    first = lab.run("alpine", SLEEP, name="first", ports={80: None})
+    port = int(first.ports["80/tcp"][0]["HostPort"])
 
     said = refusal(lambda: lab.run("alpine", SLEEP, name="second", ports={80: port}), InUseError)
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -500,9 +501,11 @@ def test_a_postgres_volume_that_no_server_starts_on_is_said_to_be_one(db: Postgr
 
 def test_a_program_that_fails_after_its_stream_has_ended_has_failed(db: Postgres) -> None:
     api = db.lab.engine.client.api
-    key = api.exec_create(db.container.id, ["sh", "-c", "sleep 2; exit 3"])["Id"]
+    words = ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.1; done; exit 3"]
+    key = api.exec_create(db.container.id, words)["Id"]
     api.exec_start(key, detach=True)
     assert api.exec_inspect(key)["Running"]
+    threading.Timer(0.5, lambda: db.lab.exec(db.container, "touch /tmp/go")).start()
     with pytest.raises(BackupError, match="Exit status 3"):
         dump._check(api, key, "It was not dumped.", b"")
 

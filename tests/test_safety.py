@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ class Decoys:
         self("run", "--name", "orphan", "-v", "/anonymous", *orphan)
         self("rm", "orphan")
         self("tag", "alpine", "my-docker-app:1.0")
-        # Until Postgres in it writes nothing more by itself.
-        wait_until(lambda: b"ready to accept" in self.engine.client.api.logs("test-db", tail=1), 60)
+        # Until Postgres in it writes nothing more by itself; the server that makes the database is ready before it is.
+        log = partial(self.engine.client.api.logs, "test-db")
+        wait_until(lambda: b"init process complete" in log() and b"ready to accept" in log(tail=1))
         self("pause", "test-db")
         self.at_first = self.state()
 

@@ -104,6 +104,7 @@ def rows(engine: Engine, server: str | None) -> str:
 @pytest.mark.parametrize(
     ("number", "check", "server"), [("02", "02-exercise", None), ("03", "K19", "late-db"), ("07", "07-exercise", None)]
 )
+@pytest.mark.timeout(1800)
 def test_a_shell_makes_the_same_again(
     engine: Engine, tmp_path: Path, number: str, check: str, server: str | None
 ) -> None:

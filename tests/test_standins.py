@@ -6,9 +6,8 @@ import gzip
 import io
 import secrets
 import tarfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +201,7 @@ def test_trust_needs_no_password_and_warns_and_the_database_is_named_after_the_u
     environment = {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_USER": "ana"}
     container = ready(box(POSTGRES, environment=environment, ports={"5432/tcp": ("127.0.0.1", None)}))
     assert login(container, "", "ana", "ana") == "ana"
-    assert "WARNING: POSTGRES_HOST_AUTH_METHOD has been set to" in logs(container)
+    wait_until(lambda: "WARNING: POSTGRES_HOST_AUTH_METHOD has been set to" in logs(container))
 
 
 def test_it_starts_as_user_70_too_and_its_own_user_is_postgres_unless_said(box: Box) -> None:
@@ -263,6 +262,7 @@ def test_init_scripts_run_in_order_on_the_new_database_before_the_network_is_ope
     }
     container = ready(box(POSTGRES, environment=LOGIN, files=files))
     assert sql(container, "SELECT string_agg(what, ' ' ORDER BY n) FROM done") == "sql sql.gz run sourced"
+    wait_until(lambda: "ready for start up." in logs(container))
     said = logs(container)
     steps = ["running", "running", "running", "sourcing", "running", "ignoring"]
     names = [Path(name).name for name in files]
@@ -290,7 +290,7 @@ def test_data_that_are_there_are_kept_with_their_password(volume: str, box: Box)
 
     second = ready(box(POSTGRES, environment={**LOGIN, "POSTGRES_PASSWORD": "another"}, **options))
     message = "PostgreSQL Database directory appears to contain a database; Skipping initialization"
-    assert message in logs(second)
+    wait_until(lambda: message in logs(second))  # a log may be a moment behind what runs
     assert sql(second, "SELECT n FROM kept") == "42"
     assert login(second, "secret") == "testdb"
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -314,7 +314,7 @@ def test_stop_is_a_fast_and_clean_shutdown_and_a_kill_is_recovered_from(box: Box
     container.kill()
     container.start()
     assert sql(ready(container), "SELECT n FROM kept") == "42"
-    assert "was not properly shut down; automatic recovery in progress" in logs(container)
+    wait_until(lambda: "was not properly shut down; automatic recovery in progress" in logs(container))
 
 
 def test_an_anonymous_volume_is_made_where_none_is_named(box: Box, engine: Engine) -> None:
@@ -354,7 +354,8 @@ def test_node_watches_a_bind_mount_and_reloads(box: Box, tmp_path: Path) -> None
 
     def edited() -> bool:
         app.write_text("console.log('two'); setInterval(() => {}, 1000)")  # perhaps before node watches
-        time.sleep(1)
+        with suppress(AssertionError):  # each writing has node start again
+            wait_until(lambda: "two" in logs(container), 15)
         return "two" in logs(container)
 
     wait_until(edited)

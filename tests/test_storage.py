@@ -342,6 +342,19 @@ def test_stop_start_rename_and_pause_arrive(lab: Lab) -> None:
         wait_for(watcher, lambda seen: only(seen).state == "running")
 
 
+@pytest.mark.parametrize(("command", "state"), [("kill", "exited"), ("pause", "paused")])
+def test_what_ends_or_pauses_when_all_is_quiet_arrives(lab: Lab, command: str, state: str) -> None:
+    with Watcher(lab) as watcher:
+        writer = lab.run("alpine", "sleep 600", name="writer")
+        wait_for(watcher, lambda seen: [each.state for each in seen.containers] == ["running"])
+        wait_for(watcher, lambda seen: not watcher._later)  # nothing more is read unless an event comes
+        docker(lab, command, str(writer.id))
+        wait_for(watcher, lambda seen: only(seen).state == state)
+        if command == "pause":
+            docker(lab, "unpause", str(writer.id))
+            wait_for(watcher, lambda seen: only(seen).state == "running")
+
+
 def test_a_container_that_cleans_up_after_itself_leaves_nothing(lab: Lab) -> None:
     with Watcher(lab) as watcher:
         lab.run("alpine", "sleep 600", name="writer", mounts=[Anonymous("/data")], remove=True)
@@ -364,7 +377,8 @@ def test_what_a_backup_makes_for_itself_is_not_shown(lab: Lab) -> None:
             assert volumes(snapshot) == {"letters": (), "after": ()}
 
 
-def test_what_a_program_writes_at_its_start_arrives_by_itself(lab: Lab) -> None:
+def test_what_a_program_writes_at_its_start_arrives_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dockerlab.watcher.SETTLE_SECONDS", 4)  # it is read once, and a busy machine may be slow
     with Watcher(lab) as watcher:
         lab.run("alpine", ["sh", "-c", "sleep 0.1; echo hello > /root/new; sleep 600"], name="writer")
         wait_for(watcher, lambda seen: seen.containers and files(only(seen)) == {"/root/new": "A"})

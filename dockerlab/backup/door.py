@@ -19,6 +19,7 @@ from docker.utils.socket import frames_iter
 from ..belongings import HELPER_LABEL as LABEL
 from ..engine.find import Engine
 from ..errors import BackupError
+from ..listings import RUNNING, state_now
 from . import tar
 from .stream import streaming
 
@@ -31,7 +32,6 @@ IMAGE = "alpine"
 FOLDER = "dockerlab-volume"
 READ = 256 << 10
 WAIT_SECONDS = 3600
-RUNNING = ("running", "paused", "restarting")
 # Each owner of something below "$1", once.
 OWNERS = 'find "$1" -exec stat -c "%u:%g" {} + | sort -u'
 
@@ -45,10 +45,8 @@ def users(client: DockerClient, name: str) -> list[Record]:
             # It is not asked for: while the engine reads or fills its volume, it does not answer for it.
             found += [item] * any(is_writer(mount, name) for mount in mounts)
         elif mounts and item["State"] in RUNNING:
-            # The list may be a moment behind (seen on Engine 26.1, right after a stop).
-            with contextlib.suppress(docker.errors.NotFound):
-                item["State"] = client.api.inspect_container(item["Id"])["State"]["Status"]
-                found += [item] * (item["State"] in RUNNING)
+            item["State"] = state_now(client, item)
+            found += [item] * (item["State"] in RUNNING)
     return found
 
 

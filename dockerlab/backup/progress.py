@@ -11,6 +11,7 @@ from typing import Any
 from docker import DockerClient
 from tqdm import tqdm
 
+from ..listings import disk_usage
 from ..refusals import REFUSALS
 
 __all__ = ["Progress", "metered", "volume_size"]
@@ -31,6 +32,8 @@ def metered(progress: Progress, title: str, total: Total) -> Iterator[Callable[[
     bar = tqdm(desc=title, unit="B", unit_scale=True, leave=False, file=sys.stdout, disable=progress is not True)
     known: list[int | None] = [total if not callable(total) else None]
     bar.total = known[0]
+    if callable(progress):
+        progress(0, known[0])
     if progress and callable(total):
         threading.Thread(target=_ask, args=(total, known, bar), daemon=True).start()
     if not callable(progress):
@@ -44,7 +47,6 @@ def metered(progress: Progress, title: str, total: Total) -> Iterator[Callable[[
         done += number
         progress(done, known[0])
 
-    progress(0, known[0])
     yield tell
 
 
@@ -55,7 +57,7 @@ def _ask(total: Callable[[], int | None], known: list[int | None], bar: Any) -> 
 def volume_size(client: DockerClient, volume: str) -> int | None:
     """The bytes in a volume as the engine counts them, which takes it a while; `None` where it does not say."""
     try:
-        for record in client.api.df()["Volumes"] or ():
+        for record in disk_usage(client)["Volumes"] or ():
             if record["Name"] == volume and (record.get("UsageData") or {}).get("Size", -1) >= 0:
                 return int(record["UsageData"]["Size"])
     except (*REFUSALS, KeyError):

@@ -25,7 +25,7 @@ for copy in /copies/*; do (
     name=${copy##*/}; export PGDATA=/tmp/$name
     id=$(LC_ALL=C pg_controldata "$copy" | sed -n 's/^Database system identifier: *//p')
     cp -a "$copy" "$PGDATA" && rm -f "$PGDATA/postmaster.pid" && mkdir "$PGDATA.socket" &&
-        pg_ctl start -w -l "$PGDATA.log" \
+        pg_ctl start -w -t 600 -l "$PGDATA.log" \
             -o "-F -c listen_addresses= -c unix_socket_directories=$PGDATA.socket -c shared_buffers=16MB" >&2
     echo "$name" "${id:--}" $(psql -XAtq -F ' ' -h "$PGDATA.socket" "$@" \
         -c "SELECT coalesce(to_regclass('ledger')::text, '-')" -c "SELECT count(*), max(n) FROM ledger")

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -24,7 +24,9 @@ from dockerlab.errors import EngineError
 
 __all__ = ["Attempt", "Engine", "attempts", "find"]
 
-PROBE_SECONDS = 3
+# A place where an engine may be does not hold us up; the one that was asked for, or is ours, may be busy (`info` has
+# it start two programs to ask for their versions).
+PROBE_SECONDS, ASKED_SECONDS = 3, 20
 CALL_SECONDS = 60
 
 # Where engines of the whole system listen.
@@ -134,6 +136,7 @@ class _Candidate:
     url: str
     tls: bool | TLSConfig = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    is_one_of_many: bool = False
 
 
 def _attempts(wanted: str | None, *, start: bool) -> Iterator[Attempt]:
@@ -148,7 +151,7 @@ def _attempts(wanted: str | None, *, start: bool) -> Iterator[Attempt]:
                 yield candidate
             elif candidate.url not in seen:
                 seen.add(candidate.url)
-                yield _probe(candidate)
+                yield _probe(replace(candidate, is_one_of_many=True))
     yield _try_private(start=start)
 
 
@@ -219,21 +222,21 @@ def _sockets() -> Iterator[tuple[str, str]]:
 
 
 def _probe(candidate: _Candidate) -> Attempt:
-    url = candidate.url
-    outcome = _no_socket(url)
+    url, seconds = candidate.url, PROBE_SECONDS if candidate.is_one_of_many else ASKED_SECONDS
+    outcome = _no_socket(url, seconds)
     if outcome is None:
         try:
-            engine = _connect(candidate)
+            engine = _connect(candidate, seconds)
         except (DockerException, RequestException, OSError, ValueError) as error:
-            outcome = _reason(error).replace(url, _without_login(url))
+            outcome = _reason(error, seconds).replace(url, _without_login(url))
         else:
             return Attempt(_without_login(url), candidate.source, f"answers: {engine!r}", engine)
     return Attempt(_without_login(url), candidate.source, outcome)
 
 
-def _connect(candidate: _Candidate) -> Engine:
+def _connect(candidate: _Candidate, seconds: int) -> Engine:
     # No version is pinned: docker-py asks the engine for its own.
-    client = docker.DockerClient(base_url=candidate.url, tls=candidate.tls, timeout=PROBE_SECONDS, use_ssh_client=True)
+    client = docker.DockerClient(base_url=candidate.url, tls=candidate.tls, timeout=seconds, use_ssh_client=True)
     try:
         version, info = client.version(), client.info()
     except BaseException:
@@ -262,21 +265,21 @@ def _kind(version: Mapping[str, object], info: Mapping[str, object]) -> str:
     return "rootless" if "name=rootless" in str(info.get("SecurityOptions")) else "docker"
 
 
-def _no_socket(url: str) -> str | None:
+def _no_socket(url: str, seconds: int) -> str | None:
     """Say in plain words why a Unix socket does not answer; None where it does, or is none."""
     if not url.startswith("unix:"):
         return None
     # Not left to docker-py, which keeps a socket open for each attempt that is refused.
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PROBE_SECONDS)
+        connection.settimeout(seconds)
         try:
             connection.connect("/" + url.removeprefix("unix:").lstrip("/"))
         except OSError as error:
-            return _reason(error)
+            return _reason(error, seconds)
     return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, seconds: int = 0) -> str:
     """Return the plain reason inside an exception of docker-py, requests, urllib3 or the system."""
     text = str(error)
     for sign, reason in {
@@ -284,7 +287,7 @@ def _reason(error: Exception) -> str:
         "Connection refused": "refused",
         "No such file": "not there",
         "Not a directory": "not there",
-        "timed out": f"no answer within {PROBE_SECONDS} s",
+        "timed out": f"no answer within {seconds} s",
         "Name or service not known": "no such host",
         "name resolution": "no such host",
     }.items():

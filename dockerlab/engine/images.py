@@ -25,6 +25,8 @@ __all__ = ["COURSE", "as_they_are", "ensure", "fetch_parts", "load", "origin", "
 
 COURSE = ("alpine", "postgres:16-alpine", "node:20-alpine")
 LABEL = "dockerlab.standin"
+# What the engine says of a layer afterwards: of several, one that hears late is told the last alone.
+DOWNLOADED = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
 SECONDS = 600  # in which an engine on a slow disk may say nothing while it works on a large layer
 RECIPE_LABEL = "dockerlab.recipe"  # tells a stand-in of a former release
 
@@ -119,7 +121,7 @@ def save(engine: Engine, path: str | os.PathLike[str], names: Sequence[str] = CO
             f"{api.base_url}/v{api.api_version}/images/get",
             params={"names": list(names)},
             stream=True,
-            timeout=api.timeout,
+            timeout=SECONDS,
         )
         answer.raise_for_status()
         with partial.open("wb") as file:
@@ -185,7 +187,7 @@ def _pull(engine: Engine, name: str, report: Report) -> None:
         progress = line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and progress.get("total"):
             layers[line["id"]] = (progress["current"], progress["total"])
-        elif line.get("status") == "Download complete" and line.get("id") in layers:
+        elif line.get("status") in DOWNLOADED and line.get("id") in layers:
             layers[line["id"]] = (layers[line["id"]][1], layers[line["id"]][1])
         done, total = (sum(sizes) / 1e6 for sizes in zip(*layers.values(), strict=True)) if layers else (0, 0)
         text = f"pulling {name}: {done:.0f} of {total:.0f} MB"

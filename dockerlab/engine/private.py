@@ -74,9 +74,8 @@ def start(home: Path | None = None) -> str:
         )
     _check_disk(place)
     with _held(place, run):
-        if place.engine_pid() is None:
-            _launch(place, run)
-        _wait_until_ready(place, run)
+        pid = place.engine_pid() or _launch(place, run)
+        _wait_until_ready(place, run, pid)
     return url(place.home)
 
 
@@ -172,12 +171,23 @@ class _Place:
 def _words(pid: int) -> list[str]:
     """A process's command line; nothing for one that is gone, or dead and not yet reaped."""
     try:
-        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return []
+    return os.fsdecode(words).split("\0") if words else []
 
 
-def _launch(place: _Place, run: Callable[..., str]) -> None:
+def _alive(pid: int) -> bool:
+    """Whether that process is there and not dead; its words don't tell, since there are none amid an exec either."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state not in (b"Z", b"X")
+
+
+def _launch(place: _Place, run: Callable[..., str]) -> int:
+    """Start it and return its process, which has no pid file yet."""
     _end_leftovers(place, run)
     run("mkdir", "-p", str(place.folder))
     with locked(RUNTIME):  # engines of several homes must not take the same addresses
@@ -193,9 +203,10 @@ def _launch(place: _Place, run: Callable[..., str]) -> None:
     }
     run("tee", str(place.settings), text=json.dumps(settings, indent=1))
     # The shell puts it into the background and ends, so that it is no child of ours; a session of its own keeps
-    # Ctrl-C and the end of a kernel from it.
-    background = 'log=$1; shift; "$@" </dev/null >"$log" 2>&1 &'
-    run("env", f"PATH={package.SYSTEM_PATH}", "sh", "-c", background, "sh", str(place.log), *place.command())
+    # Ctrl-C and the end of a kernel from it. What the shell forks becomes the engine by exec: `$!` is the engine's pid.
+    background = 'log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
+    pid = run("env", f"PATH={package.SYSTEM_PATH}", "sh", "-c", background, "sh", str(place.log), *place.command())
+    return int(pid)
 
 
 def _inherited_settings() -> dict[str, object]:
@@ -206,19 +217,15 @@ def _inherited_settings() -> dict[str, object]:
     return {name: value for name, value in settings.items() if name in INHERITED}
 
 
-def _wait_until_ready(place: _Place, run: Callable[..., str]) -> None:
+def _wait_until_ready(place: _Place, run: Callable[..., str], pid: int) -> None:
     begun = time.monotonic()
-    seen = False
     while time.monotonic() - begun < START_SECONDS:
         if place.socket.exists() and not os.access(place.socket, os.W_OK):
             run("chown", str(os.getuid()), str(place.socket))  # with sudo, its one user is whoever asked
         if _answers(place):
             return
-        alive = place.engine_pid() is not None
-        if seen and not alive:
+        if not _alive(pid):
             break
-        # It writes its pid file at once; where it can't even do that, a second is enough to know.
-        seen = seen or alive or time.monotonic() - begun > 1
         time.sleep(0.03)
     raise _explain(place)
 

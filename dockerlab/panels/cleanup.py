@@ -106,7 +106,7 @@ class Cleanup(Panel):
         self._made |= orphans
         self._makers |= dict.fromkeys(orphans, f"{OLD_SHOP} (alpine), removed since")
         lab.remove(OLD_SHOP, force=True)
-        lab.run("alpine", "true", name=OLD_SHOP, mounts=[Volume(ARCHIVE, "/archive")])
+        lab.run("alpine", "true", name=OLD_SHOP, mounts=[Volume(ARCHIVE, "/archive")], detach=False)
         lab.create_volume(DRAFTS)
 
     @action("Look inside")

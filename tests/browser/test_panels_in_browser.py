@@ -143,9 +143,9 @@ def test_what_a_terminal_does_is_in_the_picture(board: Board) -> None:
     board.page.page.wait_for_timeout(1000 * EVENT_SECONDS)  # what comes sooner is one event with what was before
     docker(board.lab, "rm", "-f", "by-hand")
     expect(board.panel).to_contain_text("by-hand removed")
+    expect(board.picture.locator('[data-kind="container"][data-name="by-hand"][data-mark="removed"]')).to_have_count(1)
     docker(board.lab, "volume", "rm", "hand")
     expect(board.panel).to_contain_text("volume hand removed")
-    expect(board.picture.locator('[data-kind="container"][data-name="by-hand"][data-mark="removed"]')).to_have_count(1)
 
 
 def test_an_error_is_in_the_panel_and_in_no_cell(board: Board) -> None:

@@ -18,7 +18,7 @@ from requests.exceptions import HTTPError
 
 from .errors import CommandError
 from .mounts import Anonymous, Bind, Mount, Tmpfs, Volume
-from .words import Command, argv, checked_pairs, checked_port, pairs
+from .words import Command, Output, argv, checked_pairs, checked_port, pairs
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -51,21 +51,6 @@ __all__ = [
     "Unpause",
     "Volume",
 ]
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a program in a container wrote, standard output and error as they came, and its exit status."""
-
-    text: str
-    exit_code: int
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        lines = [self.text.rstrip("\n")] if self.text else []
-        return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import CommandError
@@ -12,7 +13,17 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["Command", "argv", "checked_pairs", "checked_port", "pairs", "redact", "redact_message", "with_input"]
+__all__ = [
+    "Command",
+    "Output",
+    "argv",
+    "checked_pairs",
+    "checked_port",
+    "pairs",
+    "redact",
+    "redact_message",
+    "with_input",
+]
 
 _PORT = re.compile(r"\d+(/(tcp|udp|sctp))?")
 # A bare comma makes an array in PowerShell, and a dot splits what looks like an option.
@@ -66,6 +77,21 @@ class Command:
     def redacted(self) -> str:
         """The line with secret-looking values starred out, for errors and records."""
         return redact(self.words())
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a program in a container wrote, standard output and error as they came, and its exit status."""
+
+    text: str
+    exit_code: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        lines = [self.text.rstrip("\n")] if self.text else []
+        return "\n".join(lines if self.exit_code == 0 else [*lines, f"(exit status {self.exit_code})"])
 
 
 def argv(command: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -310,10 +310,10 @@ class Postgres:
 
     def _refuse_a_second_server(self, source: str, own: str = "") -> None:
         """Raise `InUseError` where a running container other than our own can write to the volume (or folder)."""
-        client = self.lab.engine.client
-        for item in client.api.containers() if source else ():
-            for mount in item["Mounts"] if item["Id"] != own and state_now(client, item) in RUNNING else ():
-                if source == (mount.get("Name") or mount["Source"]) and mount["RW"]:
+        for item in self.lab.engine.client.api.containers() if source else ():
+            for mount in item["Mounts"]:
+                held = source == (mount.get("Name") or mount["Source"]) and mount["RW"] and item["Id"] != own
+                if held and state_now(self.lab.engine.client, item) in RUNNING:
                     name, short = first_name(item), self.lab.belongings.short(source)
                     raise InUseError(
                         f"{self.name} is not started: its volume {short} is in use by the running container {name}.",

@@ -82,6 +82,14 @@ def wait_until(condition: object, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def command_of(process: object) -> str:
+    """The command line of a process, its words ended by zeros; empty where it has just ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 def relay_threads(earlier: Collection[threading.Thread]) -> list[str]:
     """Threads of relays, but for the earlier ones: a server that another test left to be collected may have some."""
     return [each.name for each in threading.enumerate() if each.name.startswith("relay to ") and each not in earlier]

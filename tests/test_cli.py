@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engines import wait_until
+from engines import command_of, wait_until
 from test_refusals import unreachable
 
 from dockerlab import Lab
@@ -230,13 +230,6 @@ def children() -> set[str]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             found.update(task.read_text().split())
     return {child for child in found if command_of(child).startswith("docker\0")}
-
-
-def command_of(process: str) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def test_an_engine_that_went_away_is_said_in_three_lines(lab: Lab) -> None:

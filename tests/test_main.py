@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 import pexpect
 import pytest
-from engines import needs_private_engine
+from engines import command_of, needs_private_engine
 from nbformat.v4 import new_code_cell, new_notebook
 
 from dockerlab.engine import private
@@ -87,13 +87,6 @@ def children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):  # a thread that has just ended
             direct.extend(map(int, Path(listed).read_text().split()))
     return direct + [below for child in direct for below in children(child)]
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:  # it has just ended
-        return ""
 
 
 def environment_of(pid: int) -> dict[str, str]:
